@@ -1,0 +1,1 @@
+"""The models: what they compute, and where their published versions lie."""

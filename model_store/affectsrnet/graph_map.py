@@ -1,0 +1,82 @@
+"""From node embeddings to a feature map: the two readings of "the embeddings are upscaled" (III-C).
+
+Both are called with the same arguments and give (N, num_channels, h, w), one per merge.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+POOLED_SIZE = 4  # side of the small map that the pooled embedding is spread over before upscaling
+# Where the nodes' weights sum to less than this, the map fades to zero: a lone node's does so
+# about three standard deviations away, and on a node at most 1 % is lost.
+SPLAT_FADE = 1e-2
+
+
+class PooledGraphMap(nn.Module):
+    """The literal reading: mean over nodes -> linear -> small map -> upscaled -> 1x1 conv.
+
+    What a place of the map holds does not depend on where the landmarks of that place lie.
+    """
+
+    def __init__(self, node_features: int, num_channels: int) -> None:
+        super().__init__()
+        self.num_channels = num_channels
+        self.spread = nn.Linear(node_features, num_channels * POOLED_SIZE**2)
+        self.project = nn.Conv2d(num_channels, num_channels, kernel_size=1)
+
+    def forward(self, nodes: Tensor, landmarks: Tensor, height: int, width: int) -> Tensor:
+        """Make the map; `landmarks` is taken for the likeness to SplatGraphMap and not read.
+
+        Args:
+            nodes: (N, 478, node_features).
+            landmarks: (N, 478, 3).
+            height: of the map, in px of its stage.
+            width: likewise.
+        """
+        pooled = self.spread(nodes.mean(dim=1)).unflatten(1, (-1, POOLED_SIZE, POOLED_SIZE))
+        upscaled = F.interpolate(pooled, (height, width), mode="bilinear", align_corners=False)
+        graph_map: Tensor = self.project(upscaled)
+        return graph_map
+
+
+class SplatGraphMap(nn.Module):
+    """The geometric reading: each node's embedding lies at its (x, y), blurred by a Gaussian.
+
+    A place's value is the mean of the projected embeddings, weighted by each node's Gaussian there,
+    and fades to zero far from every node.
+    """
+
+    def __init__(self, node_features: int, num_channels: int, *, sigma: float) -> None:
+        super().__init__()
+        self.sigma = sigma
+        self.project = nn.Linear(node_features, num_channels)
+
+    def forward(self, nodes: Tensor, landmarks: Tensor, height: int, width: int) -> Tensor:
+        """Lay the nodes on the grid.
+
+        Args:
+            nodes: (N, 478, node_features).
+            landmarks: (N, 478, 3); x and y in [0, 1] of the crop, z is not read.
+            height: of the map, in px of its stage; any size, for sigma is in crop units.
+            width: likewise.
+
+        Returns:
+            (N, num_channels, height, width) float32, whatever autocast says.
+        """
+        with torch.autocast(nodes.device.type, enabled=False):
+            values = self.project(nodes).float()  # (N, V, C)
+            along_x = self._weights(landmarks[..., 0].float(), width)  # (N, V, w)
+            along_y = self._weights(landmarks[..., 1].float(), height)  # (N, V, h)
+            # The Gaussian is separable, so y can be folded into the values and x be a batched
+            # matmul: (N, C h, V) (N, V, w). No tensor ever holds V x h x w numbers.
+            rows = torch.einsum("nvc,nvh->nchv", values, along_y).flatten(1, 2)
+            summed = torch.bmm(rows, along_x).unflatten(1, (-1, height))  # (N, C, h, w)
+            weight = torch.bmm(along_y.transpose(1, 2), along_x)  # (N, h, w)
+            return summed / (weight + SPLAT_FADE).unsqueeze(1)
+
+    def _weights(self, positions: Tensor, size: int) -> Tensor:
+        # (N, V) -> (N, V, size): the Gaussian's height at the centre of each of `size` px.
+        centres = (torch.arange(size, device=positions.device, dtype=positions.dtype) + 0.5) / size
+        distance = (centres - positions.unsqueeze(-1)) / self.sigma
+        return torch.exp(-0.5 * distance.square())

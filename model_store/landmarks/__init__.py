@@ -1,0 +1,1 @@
+"""478 face landmarks: their graph, the network that finds them, and its teacher."""
