@@ -65,21 +65,22 @@ class SplatGraphMap(nn.Module):
             width: likewise.
 
         Returns:
-            (N, num_channels, height, width) float32, whatever autocast says.
+            (N, num_channels, height, width); bf16 under autocast, where only the Gaussians
+            themselves are still computed in float32.
         """
-        with torch.autocast(nodes.device.type, enabled=False):
-            values = self.project(nodes).float()  # (N, V, C)
-            along_x = self._weights(landmarks[..., 0].float(), width)  # (N, V, w)
-            along_y = self._weights(landmarks[..., 1].float(), height)  # (N, V, h)
-            # The Gaussian is separable, so y can be folded into the values and x be a batched
-            # matmul: (N, C h, V) (N, V, w). No tensor ever holds V x h x w numbers.
-            rows = torch.einsum("nvc,nvh->nchv", values, along_y).flatten(1, 2)
-            summed = torch.bmm(rows, along_x).unflatten(1, (-1, height))  # (N, C, h, w)
-            weight = torch.bmm(along_y.transpose(1, 2), along_x)  # (N, h, w)
-            return summed / (weight + SPLAT_FADE).unsqueeze(1)
+        values = self.project(nodes)  # (N, V, C)
+        along_x = self._weights(landmarks[..., 0], width).to(values.dtype)  # (N, V, w)
+        along_y = self._weights(landmarks[..., 1], height).to(values.dtype)  # (N, V, h)
+        # The Gaussian is separable, so y can be folded into the values and x be a batched
+        # matmul: (N, C h, V) (N, V, w). No tensor ever holds V x h x w numbers.
+        rows = values.transpose(1, 2).unsqueeze(2) * along_y.transpose(1, 2).unsqueeze(1)
+        summed = torch.bmm(rows.flatten(1, 2), along_x)  # (N, C h, w)
+        weight = torch.bmm(along_y.transpose(1, 2), along_x)  # (N, h, w)
+        per_channel = summed.reshape(-1, values.shape[2], height, width)
+        return per_channel / (weight + SPLAT_FADE).unsqueeze(1)
 
     def _weights(self, positions: Tensor, size: int) -> Tensor:
         # (N, V) -> (N, V, size): the Gaussian's height at the centre of each of `size` px.
-        centres = (torch.arange(size, device=positions.device, dtype=positions.dtype) + 0.5) / size
-        squared = ((centres - positions.unsqueeze(-1)) / self.sigma).square()
+        centres = (torch.arange(size, device=positions.device, dtype=torch.float32) + 0.5) / size
+        squared = ((centres - positions.float().unsqueeze(-1)) / self.sigma).square()
         return torch.exp(-0.5 * squared.clamp(max=SPLAT_REACH**2))
