@@ -1,0 +1,64 @@
+"""The one place for colour order, dtype and value range.
+
+Outside the models an image is (H, W, 3) uint8 RGB; inside it is (3, H, W) float32 RGB in [0, 1].
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+RgbImage = npt.NDArray[np.uint8]
+"""(H, W, 3) uint8, RGB."""
+
+
+def image_to_tensor(image: RgbImage) -> Tensor:
+    """Turn an (H, W, 3) uint8 RGB image into a (3, H, W) float32 tensor in [0, 1].
+
+    Raises:
+        ValueError: the array is not (H, W, 3) uint8.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"image is {image.dtype} {image.shape}; it must be uint8 (H, W, 3) RGB")
+    # The copy makes the tensor own its memory: a caller's later writes must not reach a batch.
+    return torch.from_numpy(image.copy()).permute(2, 0, 1).float() / 255
+
+
+def images_to_tensor(images: Sequence[RgbImage]) -> Tensor:
+    """Stack N equally large (H, W, 3) uint8 RGB images into (N, 3, H, W) float32 in [0, 1].
+
+    Raises:
+        ValueError: no image, images of different sizes, or an array that is no RGB image.
+    """
+    sizes = {image.shape for image in images}
+    if len(sizes) != 1:
+        raise ValueError(f"images have sizes {sorted(sizes)}; a batch needs exactly one size")
+    return torch.stack([image_to_tensor(image) for image in images])
+
+
+def tensor_to_image(tensor: Tensor) -> RgbImage:
+    """Turn a (3, H, W) float tensor into (H, W, 3) uint8 RGB; values are clamped to [0, 1]."""
+    levels = tensor.detach().float().clamp(0, 1).mul(255).round().to(torch.uint8)
+    image: RgbImage = levels.permute(1, 2, 0).contiguous().cpu().numpy()
+    return image
+
+
+def resize_bicubic(images: Tensor, *, height: int, width: int) -> Tensor:
+    """Resize (N, 3, H, W) float images with Pillow's bicubic kernel (a = -0.5, antialiased).
+
+    Rounded to 8 bits the result is within one level of ``PIL.Image.resize(..., BICUBIC)``, which
+    makes the low-resolution images of the paper (IV-A). Overshoot beyond [0, 1] is kept.
+    """
+    if images.shape[-2:] == (height, width):
+        return images
+    return F.interpolate(
+        images, size=(height, width), mode="bicubic", align_corners=False, antialias=True
+    )
+
+
+def round_to_uint8_levels(images: Tensor) -> Tensor:
+    """Clamp to [0, 1] and round to multiples of 1/255: the values that an 8-bit file can hold."""
+    return images.clamp(0, 1).mul(255).round().div(255)

@@ -1,0 +1,269 @@
+"""What a training run is: frozen dataclasses read from TOML. An unknown key is an error."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Literal, Union, get_args, get_origin, get_type_hints
+
+from model_store.affectsrnet.config import AffectSRNetConfig
+from model_store.landmarks.landmarker import LandmarkerConfig
+from training.errors import ConfigError
+
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentationConfig:
+    """Random changes of a face before it is degraded; ranges are half-widths around no change.
+
+    Attributes:
+        flip_probability: Share of faces that are mirrored, landmarks with them.
+        warp_probability: Share of faces that get a similarity warp.
+        max_rotation_degrees: Rotation is drawn from +- this.
+        max_scale_change: Scale is drawn from 1 +- this.
+        max_shift: Shift on each axis, from +- this share of the side.
+        colour_probability: Share of faces that get a gamma and a gain per channel.
+        max_gamma_change: Gamma is drawn from 1 +- this.
+        max_gain_change: Each channel's gain is drawn from 1 +- this.
+        grey_probability: Share of faces that lose their colour.
+    """
+
+    flip_probability: float = 0.5
+    warp_probability: float = 0.6
+    max_rotation_degrees: float = 8.6
+    max_scale_change: float = 0.175
+    max_shift: float = 0.08
+    colour_probability: float = 0.6
+    max_gamma_change: float = 0.3
+    max_gain_change: float = 0.15
+    grey_probability: float = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class DegradationConfig:
+    """Random damage to the low-resolution image, on top of the bicubic downsample.
+
+    Attributes:
+        blur_probability: Share blurred by a Gaussian before the downsample.
+        max_blur_sigma: Largest sigma, in high-resolution pixels per unit of scale.
+        noise_probability: Share that gets Gaussian noise.
+        max_noise: Largest noise deviation, in [0, 1] units.
+        jpeg_probability: Share that goes through JPEG.
+        min_jpeg_quality: Worst JPEG quality drawn (best is 95).
+    """
+
+    blur_probability: float = 0.0
+    max_blur_sigma: float = 0.6
+    noise_probability: float = 0.0
+    max_noise: float = 0.06
+    jpeg_probability: float = 0.0
+    min_jpeg_quality: int = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which faces a run learns from.
+
+    Attributes:
+        packs: Names of face packs under the pack root.
+        sharpness_exponent: Faces are drawn with weight sharpness ** this; 0.5 lets the sharpest
+            teach most without leaving the soft ones out.
+        max_validation_faces: At most so many faces of the validation slice, drawn evenly.
+    """
+
+    packs: tuple[str, ...]
+    sharpness_exponent: float = 0.5
+    max_validation_faces: int = 400
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """Adam with warm-up, cosine decay, gradient clipping and a weight average.
+
+    Attributes:
+        learning_rate: Peak rate; the paper's range is 1e-3 to 1e-5 (IV-B).
+        final_learning_rate: Rate at the last step.
+        warmup_steps: Linear rise from zero to the peak.
+        betas: Adam's decay rates.
+        weight_decay: Decoupled decay; 0 is the paper's Adam.
+        max_gradient_norm: Gradients are scaled down to this norm.
+        ema_decay: Decay of the exponential moving average of the weights, per step.
+    """
+
+    learning_rate: float = 8e-4
+    final_learning_rate: float = 1e-5
+    warmup_steps: int = 100
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 0.0
+    max_gradient_norm: float = 0.5
+    ema_decay: float = 0.999
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuperResolutionTaskConfig:
+    """Train an AffectSRNet.
+
+    Attributes:
+        network: Scale, sizes and switches of the network.
+        landmarker: Reference of the published Landmarker that reads the LR image.
+    """
+
+    network: AffectSRNetConfig
+    kind: Literal["super_resolution"] = "super_resolution"
+    landmarker: str = "landmarker"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LandmarkTaskConfig:
+    """Train a Landmarker on the teacher landmarks of the packs.
+
+    Attributes:
+        network: Sizes of the network.
+        lr_sides_px: Sides that faces are downsampled to, in turn.
+        non_face_probability: Share of a batch that is made faceless, for the confidence.
+    """
+
+    network: LandmarkerConfig = field(default_factory=LandmarkerConfig)
+    kind: Literal["landmarks"] = "landmarks"
+    lr_sides_px: tuple[int, ...] = (16, 32)
+    non_face_probability: float = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """One training run.
+
+    Attributes:
+        name: Name of the run's folder and of the model it publishes.
+        max_steps: Length of the schedule; a run stops there at the latest.
+        batch_size: Faces per step.
+        precision: bfloat16 runs the forward pass under autocast; weights stay float32.
+        checkpoint_every: Steps between checkpoints.
+        validate_every: Steps between validations on the validation slice.
+        patience: Stop after so many validations without a new best; 0 never stops early.
+        max_skipped_steps: Give up after so many steps in a row with a loss that is not finite.
+        seed: Order of the faces, augmentation and initial weights follow from it.
+    """
+
+    name: str
+    task: SuperResolutionTaskConfig | LandmarkTaskConfig
+    data: DataConfig
+    max_steps: int
+    batch_size: int
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    degradation: DegradationConfig = field(default_factory=DegradationConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    precision: Precision = "bfloat16"
+    checkpoint_every: int = 100
+    validate_every: int = 100
+    patience: int = 10
+    max_skipped_steps: int = 20
+    seed: int = 0
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Read a run's TOML file and apply ``section.key=value`` overrides (values in TOML syntax).
+
+    Raises:
+        ConfigError: the file cannot be read, or a key or value is not understood.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"cannot read config {path}: {error}") from error
+    for override in overrides:
+        _apply_override(document, override)
+    return parse_config(document)
+
+
+def parse_config(document: Mapping[str, object]) -> TrainConfig:
+    """Build a TrainConfig from parsed TOML; the inverse of :func:`config_document`.
+
+    Raises:
+        ConfigError: an unknown or missing key, or a value of the wrong kind.
+    """
+    parsed = _build(TrainConfig, document, where="config")
+    assert isinstance(parsed, TrainConfig)
+    return parsed
+
+
+def config_document(config: TrainConfig) -> dict[str, object]:
+    """Return the configuration as plain values, for checkpoints and manifests."""
+    return asdict(config)
+
+
+def _apply_override(document: dict[str, object], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator:
+        raise ConfigError(f"override {override!r} is not of the form section.key=value")
+    try:
+        value: object = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *sections, name = key.strip().split(".")
+    node = document
+    for section in sections:
+        child = node.setdefault(section, {})
+        if not isinstance(child, dict):
+            raise ConfigError(f"override {override!r}: {section} is no section")
+        node = child
+    node[name] = value
+
+
+def _build(cls: type, document: object, *, where: str) -> object:
+    if not isinstance(document, Mapping):
+        raise ConfigError(f"{where} is {document!r}; it must be a section")
+    known = {f.name: f for f in fields(cls)}
+    unknown = sorted(set(document) - set(known))
+    if unknown:
+        raise ConfigError(f"{where}: unknown key {', '.join(unknown)}; known: {', '.join(known)}")
+    missing = [
+        name
+        for name, f in known.items()
+        if name not in document and f.default is MISSING and f.default_factory is MISSING
+    ]
+    if missing:
+        raise ConfigError(f"{where}: missing key {', '.join(missing)}")
+    hints = get_type_hints(cls)
+    values = {
+        name: _convert(hints[name], value, where=f"{where}.{name}")
+        for name, value in document.items()
+    }
+    try:
+        built: object = cls(**values)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    return built
+
+
+def _convert(hint: object, value: object, *, where: str) -> object:
+    origin = get_origin(hint)
+    if origin in (Union, UnionType):
+        return _build(_choose_task(value, where=where), value, where=where)
+    if isinstance(hint, type) and is_dataclass(hint):
+        return _build(hint, value, where=where)
+    if origin is Literal:
+        if value not in get_args(hint):
+            raise ConfigError(f"{where} is {value!r}; it must be one of {get_args(hint)}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"{where} is {value!r}; it must be a list")
+        inner = get_args(hint)[0]
+        return tuple(_convert(inner, item, where=where) for item in value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(hint, type) or type(value) is not hint:
+        expected = getattr(hint, "__name__", str(hint))
+        raise ConfigError(f"{where} is {value!r}; it must be a {expected}")
+    return value
+
+
+def _choose_task(value: object, *, where: str) -> type:
+    kinds = {"super_resolution": SuperResolutionTaskConfig, "landmarks": LandmarkTaskConfig}
+    kind = value.get("kind") if isinstance(value, Mapping) else None
+    if kind not in kinds:
+        raise ConfigError(f"{where}.kind is {kind!r}; it must be one of {', '.join(kinds)}")
+    return kinds[str(kind)]

@@ -1,0 +1,128 @@
+"""Random changes of a batch of faces and their landmarks, drawn from one generator.
+
+Everything works on whole batches of tensors, so that two CPU cores keep up with the network.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from model_store.landmarks.topology import FLIP_PERMUTATION
+from training.config import AugmentationConfig
+
+_LUMA_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R BT.601
+
+
+def augment_faces(
+    images: Tensor, landmarks: Tensor, *, config: AugmentationConfig, generator: Generator
+) -> tuple[Tensor, Tensor]:
+    """Mirror, warp and recolour faces, each by its own draw.
+
+    Args:
+        images: (N, 3, H, H) float RGB in [0, 1].
+        landmarks: (N, 478, 3); x, y in [0, 1] of the image, z on x's scale.
+        config: Shares and ranges of the changes.
+        generator: Source of every draw.
+
+    Returns:
+        Changed images in [0, 1] and landmarks that still lie on the same points of the faces.
+    """
+    images, landmarks = _mirror(images, landmarks, config, generator)
+    images, landmarks = _warp(images, landmarks, config, generator)
+    return _recolour(images, config, generator), landmarks
+
+
+def warp_faces(
+    images: Tensor, landmarks: Tensor, *, angle: Tensor, scale: Tensor, shift: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Apply one similarity a face: rotate by ``angle``, magnify by ``scale``, move by ``shift``.
+
+    Args:
+        images: (N, 3, H, H) float RGB in [0, 1].
+        landmarks: (N, 478, 3).
+        angle: (N,) radians, clockwise on screen.
+        scale: (N,) magnification about the image's centre.
+        shift: (N, 2) x and y, as a share of the side.
+
+    Returns:
+        Warped images (bicubic, reflected beyond the border, in [0, 1]) and landmarks.
+    """
+    # grid_sample asks where an output pixel comes from, in [-1, 1]: the inverse similarity.
+    inverse = _rotations(angle).transpose(1, 2) / scale[:, None, None]
+    offset = -(inverse @ (2 * shift)[:, :, None])
+    theta = torch.cat([inverse, offset], dim=2)
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    warped = F.grid_sample(
+        images, grid, mode="bicubic", padding_mode="reflection", align_corners=False
+    ).clamp(0, 1)
+    return warped, warp_landmarks(landmarks, angle=angle, scale=scale, shift=shift)
+
+
+def warp_landmarks(landmarks: Tensor, *, angle: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """Move (N, 478, 3) landmarks as :func:`warp_faces` moves the image; depth follows scale."""
+    similarity = _rotations(angle) * scale[:, None, None]
+    centred = (landmarks[..., :2] - 0.5) @ similarity.transpose(1, 2)
+    depth = landmarks[..., 2:] * scale[:, None, None]
+    return torch.cat([centred + 0.5 + shift[:, None, :], depth], dim=2)
+
+
+def _rotations(angle: Tensor) -> Tensor:
+    """(N,) radians -> (N, 2, 2)."""
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    return torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1)
+
+
+def _mirror(
+    images: Tensor, landmarks: Tensor, config: AugmentationConfig, generator: Generator
+) -> tuple[Tensor, Tensor]:
+    draws = _uniform(images, 1, generator)[:, 0]
+    rows = (draws < config.flip_probability).nonzero()[:, 0]
+    permutation = torch.tensor(FLIP_PERMUTATION, device=landmarks.device)
+    mirrored = landmarks[rows][:, permutation]
+    mirrored[..., 0] = 1 - mirrored[..., 0]
+    return (
+        images.index_copy(0, rows, images[rows].flip(3)),
+        landmarks.index_copy(0, rows, mirrored),
+    )
+
+
+def _warp(
+    images: Tensor, landmarks: Tensor, config: AugmentationConfig, generator: Generator
+) -> tuple[Tensor, Tensor]:
+    draws = _uniform(images, 5, generator)
+    rows = (draws[:, 0] < config.warp_probability).nonzero()[:, 0]
+    if len(rows) == 0:
+        return images, landmarks
+    signed = 2 * draws[rows, 1:] - 1
+    warped_images, warped_landmarks = warp_faces(
+        images[rows],
+        landmarks[rows],
+        angle=signed[:, 0] * math.radians(config.max_rotation_degrees),
+        scale=1 + signed[:, 1] * config.max_scale_change,
+        shift=signed[:, 2:] * config.max_shift,
+    )
+    return (
+        images.index_copy(0, rows, warped_images),
+        landmarks.index_copy(0, rows, warped_landmarks),
+    )
+
+
+def _recolour(images: Tensor, config: AugmentationConfig, generator: Generator) -> Tensor:
+    draws = _uniform(images, 6, generator)
+    rows = (draws[:, 0] < config.colour_probability).nonzero()[:, 0]
+    signed = 2 * draws[rows, 2:] - 1
+    gamma = (1 + signed[:, 0] * config.max_gamma_change)[:, None, None, None]
+    gain = (1 + signed[:, 1:] * config.max_gain_change)[:, :, None, None]
+    recoloured = (images[rows].clamp_min(1e-4).pow(gamma) * gain).clamp(0, 1)
+    images = images.index_copy(0, rows, recoloured)
+    rows = (draws[:, 1] < config.grey_probability).nonzero()[:, 0]
+    weights = images.new_tensor(_LUMA_WEIGHTS)[:, None, None]
+    grey = (images[rows] * weights).sum(1, keepdim=True).expand(-1, 3, -1, -1)
+    return images.index_copy(0, rows, grey)
+
+
+def _uniform(images: Tensor, columns: int, generator: Generator) -> Tensor:
+    draws = torch.rand(len(images), columns, generator=generator, device=generator.device)
+    return draws.to(images.device)

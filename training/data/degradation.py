@@ -1,0 +1,80 @@
+"""From a high-resolution face to the low-resolution image that a network is given."""
+
+import io
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Generator, Tensor
+
+from model_store.image_tensor import (
+    image_to_tensor,
+    resize_bicubic,
+    round_to_uint8_levels,
+    tensor_to_image,
+)
+from training.config import DegradationConfig
+
+_BEST_JPEG_QUALITY = 95
+
+
+def downsample(hr: Tensor, *, side_px: int) -> Tensor:
+    """The paper's degradation (IV-A): antialiased bicubic, held in 8 bits.
+
+    Args:
+        hr: (N, 3, H, H) float RGB in [0, 1].
+        side_px: Side of the result.
+
+    Returns:
+        (N, 3, side_px, side_px) in [0, 1], multiples of 1/255; within one level of Pillow's.
+    """
+    return round_to_uint8_levels(resize_bicubic(hr, height=side_px, width=side_px))
+
+
+def degrade(
+    hr: Tensor, *, side_px: int, config: DegradationConfig, generator: Generator
+) -> Tensor:
+    """Downsample with random blur before, and random noise and JPEG after.
+
+    Shapes and range as in :func:`downsample`; with every probability at zero the two are equal.
+    """
+    count = len(hr)
+    draws = torch.rand(count, 6, generator=generator)
+    if config.blur_probability > 0:
+        sigma = draws[:, 1] * config.max_blur_sigma * hr.shape[-1] / side_px
+        hr = _blur(hr, torch.where(draws[:, 0] < config.blur_probability, sigma, 0.0))
+    lr = resize_bicubic(hr, height=side_px, width=side_px)
+    if config.noise_probability > 0:
+        noise = torch.randn(lr.shape, generator=generator).to(lr.device)
+        level = torch.where(draws[:, 2] < config.noise_probability, draws[:, 3], 0.0)
+        lr = lr + noise * (level * config.max_noise).to(lr.device)[:, None, None, None]
+    lr = round_to_uint8_levels(lr)
+    span = _BEST_JPEG_QUALITY - config.min_jpeg_quality
+    for row in (draws[:, 4] < config.jpeg_probability).nonzero()[:, 0].tolist():
+        quality = config.min_jpeg_quality + round(float(draws[row, 5]) * span)
+        lr[row] = _through_jpeg(lr[row], quality=quality)
+    return lr
+
+
+def _blur(images: Tensor, sigma: Tensor) -> Tensor:
+    """Blur each image by its own Gaussian; a sigma of zero leaves it as it is."""
+    radius = max(1, math.ceil(3 * float(sigma.max())))
+    offsets = torch.arange(-radius, radius + 1, dtype=torch.float32)
+    kernels = torch.exp(-0.5 * (offsets / sigma.clamp_min(1e-3)[:, None]) ** 2)
+    kernels = (kernels / kernels.sum(1, keepdim=True)).to(images.device)  # (N, K)
+    count, channels, height, width = images.shape
+    weight = kernels.repeat_interleave(channels, 0)[:, None, None, :]  # (N*3, 1, 1, K)
+    flat = images.reshape(1, count * channels, height, width)
+    flat = F.pad(flat, (radius, radius, radius, radius), mode="reflect")
+    flat = F.conv2d(flat, weight, groups=count * channels)
+    flat = F.conv2d(flat, weight.transpose(2, 3), groups=count * channels)
+    return flat.reshape(images.shape)
+
+
+def _through_jpeg(image: Tensor, *, quality: int) -> Tensor:
+    buffer = io.BytesIO()
+    Image.fromarray(tensor_to_image(image)).save(buffer, "JPEG", quality=quality)
+    with Image.open(buffer) as decoded:
+        return image_to_tensor(np.asarray(decoded.convert("RGB"))).to(image.device)

@@ -1,0 +1,95 @@
+"""Image and landmark quality: PSNR and SSIM on MATLAB-style Y, landmark NME, bootstrap intervals.
+
+Protocol ``sfmnet``, to which the paper's tables belong: Y of 8-bit images, 8 px border cropped.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from skimage.metrics import structural_similarity
+from torch import Tensor
+
+from model_store.image_tensor import RgbImage
+from model_store.landmarks.topology import (
+    INNER_LIP_BOTTOM,
+    INNER_LIP_TOP,
+    LEFT_EYE_OUTER_CORNER,
+    RIGHT_EYE_OUTER_CORNER,
+)
+
+CROP_BORDER_PX = 8
+# ITU-R BT.601 as MATLAB's rgb2ycbcr applies it to 8-bit images: Y in [16, 235].
+_Y_WEIGHTS = (65.481 / 255, 128.553 / 255, 24.966 / 255)
+_Y_OFFSET = 16.0
+_BOOTSTRAP_DRAWS = 2000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over faces with its 95 % bootstrap interval."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+def luma(images: Tensor) -> Tensor:
+    """(N, 3, H, W) RGB in [0, 1] -> (N, H, W) Y in [16, 235]."""
+    weights = images.new_tensor(_Y_WEIGHTS)[:, None, None]
+    return (images * 255 * weights).sum(1) + _Y_OFFSET
+
+
+def psnr(images: Tensor, references: Tensor, *, crop_border: int = CROP_BORDER_PX) -> Tensor:
+    """PSNR in dB for each of N images (N, H, W) in 8-bit levels; infinite where equal."""
+    inner = slice(crop_border, images.shape[-1] - crop_border)
+    difference = (images - references)[:, inner, inner].double()
+    return 10 * torch.log10(255**2 / difference.square().mean((1, 2)))
+
+
+def ssim(image: RgbImage, reference: RgbImage, *, crop_border: int = CROP_BORDER_PX) -> float:
+    """SSIM of two (H, W, 3) uint8 RGB images on Y: uniform 7x7 window, data range 255."""
+    first, second = (_crop(_luma_of(i), crop_border) for i in (image, reference))
+    return float(structural_similarity(first, second, data_range=255))
+
+
+def normalised_mean_error(predicted: Tensor, truth: Tensor) -> Tensor:
+    """Landmark NME for each of N faces: mean distance in the image plane by inter-ocular distance.
+
+    Args:
+        predicted: (N, 478, 3).
+        truth: (N, 478, 3); gives the distance between the outer eye corners.
+    """
+    distance = (predicted[..., :2] - truth[..., :2]).norm(dim=-1).mean(-1)
+    return distance / interocular_distance(truth)
+
+
+def interocular_distance(landmarks: Tensor) -> Tensor:
+    """(N, 478, 3) -> (N,) distance between the outer eye corners, in crop units."""
+    across = landmarks[:, LEFT_EYE_OUTER_CORNER, :2] - landmarks[:, RIGHT_EYE_OUTER_CORNER, :2]
+    return across.norm(dim=-1)
+
+
+def mouth_opening(landmarks: Tensor) -> Tensor:
+    """(N, 478, 3) -> (N,) gap between the inner lips, in inter-ocular distances."""
+    gap = landmarks[:, INNER_LIP_TOP, :2] - landmarks[:, INNER_LIP_BOTTOM, :2]
+    return gap.norm(dim=-1) / interocular_distance(landmarks)
+
+
+def estimate_mean(values: npt.ArrayLike, *, seed: int = 0) -> Estimate:
+    """Mean over faces with a seeded percentile bootstrap of 2,000 draws."""
+    sample = np.asarray(values, dtype=np.float64)
+    draws = np.random.default_rng(seed).integers(len(sample), size=(_BOOTSTRAP_DRAWS, len(sample)))
+    low, high = np.percentile(sample[draws].mean(1), [2.5, 97.5])
+    return Estimate(float(sample.mean()), float(low), float(high), len(sample))
+
+
+def _luma_of(image: RgbImage) -> npt.NDArray[np.float64]:
+    y: npt.NDArray[np.float64] = image.astype(np.float64) @ np.array(_Y_WEIGHTS) + _Y_OFFSET
+    return y
+
+
+def _crop(plane: npt.NDArray[np.float64], border: int) -> npt.NDArray[np.float64]:
+    return plane[border : plane.shape[0] - border, border : plane.shape[1] - border]

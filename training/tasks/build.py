@@ -1,0 +1,91 @@
+"""From a configuration to the task that it describes."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from model_store.errors import ModelStoreError
+from model_store.landmarks.landmarker import Landmarker
+from model_store.store import ModelStore
+from training.config import LandmarkTaskConfig, TrainConfig
+from training.data.datasets import FaceDataset
+from training.errors import CheckpointError, ConfigError
+from training.tasks.landmarks import LandmarkTask
+from training.tasks.super_resolution import SuperResolutionTask
+from training.tasks.task import TrainingTask
+
+
+def build_task(
+    config: TrainConfig, *, dataset: FaceDataset, store: ModelStore, device: torch.device
+) -> TrainingTask:
+    """Build the network and the loss of a run, its weights drawn from the run's seed.
+
+    Raises:
+        ConfigError: the Landmarker that the network needs is not published.
+    """
+    torch.manual_seed(config.seed)
+    if isinstance(config.task, LandmarkTaskConfig):
+        return LandmarkTask(config, task=config.task, dataset=dataset, device=device)
+    network = config.task.network
+    return SuperResolutionTask(
+        config,
+        network_config=network,
+        landmarker=(
+            load_landmarker(config.task.landmarker, store) if network.landmark_fusion else None
+        ),
+        dataset=dataset,
+        device=device,
+    )
+
+
+def load_landmarker(reference: str, store: ModelStore) -> Landmarker:
+    """Load a published Landmarker.
+
+    Raises:
+        ConfigError: there is none under the reference, or it is something else.
+    """
+    try:
+        module = store.load(reference).module
+    except ModelStoreError as error:
+        raise ConfigError(
+            f"task.landmarker: {error}; train and publish a landmarker first, or set "
+            "task.network.landmark_fusion = false"
+        ) from error
+    if not isinstance(module, Landmarker):
+        raise ConfigError(f"task.landmarker: {reference} is no landmarker")
+    return module
+
+
+def initialise_from(network: nn.Module, start: str, *, store: ModelStore) -> list[str]:
+    """Take the weights that ``start`` has into a network of the same or a larger architecture.
+
+    Args:
+        network: Keeps its own values where ``start`` has none (a branch added since).
+        start: A published version (``NAME@VERSION``) or a ``.safetensors`` file.
+        store: Where published versions are looked up.
+
+    Returns:
+        Names of the parameters that ``start`` does not have.
+
+    Raises:
+        CheckpointError: nothing under that name, or weights of another architecture.
+    """
+    try:
+        weights: dict[str, Tensor] = (
+            load_file(start)
+            if start.endswith(".safetensors")
+            else dict(store.load(start).module.state_dict())
+        )
+    except (ModelStoreError, OSError) as error:
+        raise CheckpointError(f"--init {start}: {error}") from error
+    own = network.state_dict()
+    alien = [k for k, v in weights.items() if k not in own or own[k].shape != v.shape]
+    if alien:
+        raise CheckpointError(
+            f"--init {start} holds weights of another architecture: {len(alien)} of "
+            f"{len(weights)} do not fit, {alien[0]} first"
+        )
+    network.load_state_dict({key: value.float() for key, value in weights.items()}, strict=False)
+    return sorted(set(own) - set(weights))

@@ -1,0 +1,203 @@
+"""Training the Landmarker: the teacher's landmarks of a sharp face, learnt from a degraded one."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from model_store.landmarks.landmarker import Landmarker, LandmarkPrediction
+from model_store.landmarks.topology import LEFT_EYE, MOUTH, RIGHT_EYE
+from training.config import AugmentationConfig, LandmarkTaskConfig, TrainConfig
+from training.data.augmentation import augment_faces, warp_landmarks
+from training.data.datasets import FaceBatch, FaceDataset, step_generator
+from training.data.degradation import degrade
+from training.data.faceless import make_faceless
+from training.precision import forward_autocast
+from training.quality import interocular_distance, mouth_opening, normalised_mean_error
+from training.tasks.task import LossTerms
+
+# A prediction within this NME counts as right; the confidence is the probability of that.
+RIGHT_WITHIN_NME = 0.08
+_DEPTH_WEIGHT = 0.5  # z steers nothing that is drawn; it follows x and y
+_EXPRESSIVE_WEIGHT = 2.0  # eyes and mouth, where expressions happen
+_CONFIDENCE_WEIGHT = 0.05
+_MODEL_DRAWS = 24_000
+_VALIDATION_BATCH = 100
+
+
+class LandmarkTask:
+    """Distance to the teacher's landmarks in inter-ocular units, and log loss of the confidence."""
+
+    score_name = "negative_nme"
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        *,
+        task: LandmarkTaskConfig,
+        dataset: FaceDataset,
+        device: torch.device,
+    ) -> None:
+        landmarker = Landmarker(task.network)
+        fit_linear_face_model(landmarker, dataset, config)
+        self.network: nn.Module = landmarker.to(device, memory_format=torch.channels_last)
+        self._config = config
+        self._task = task
+        self._device = device
+        self._validation = dataset.validation_batches(batch_size=_VALIDATION_BATCH)
+        weights = torch.ones(landmarker.mean_landmarks.shape)
+        weights[[*MOUTH, *LEFT_EYE, *RIGHT_EYE]] *= _EXPRESSIVE_WEIGHT
+        weights[:, 2] *= _DEPTH_WEIGHT
+        self._weights = (weights / weights.mean()).to(device)
+
+    def compute_loss(self, faces: FaceBatch, *, generator: Generator) -> LossTerms:
+        """Return the weighted distance over faces plus the confidence's log loss over all."""
+        images, landmarks = augment_faces(
+            faces.images,
+            faces.landmarks,
+            config=self._config.augmentation,
+            generator=generator,
+        )
+        has_face = torch.rand(len(faces), generator=generator) >= self._task.non_face_probability
+        has_face[0] = True  # a batch without any face would have no landmark loss
+        faceless = (~has_face).nonzero()[:, 0]
+        if len(faceless):
+            made = make_faceless(images[faceless], generator=generator)
+            images = images.index_copy(0, faceless, made)
+        prediction = self._predict_by_size(self.network, images, generator)
+        landmarks, has_face = landmarks.to(self._device), has_face.to(self._device)
+        unit = interocular_distance(landmarks).clamp_min(0.05)[:, None, None]
+        distance = ((prediction.landmarks - landmarks) / unit).abs() * self._weights
+        landmark_loss = distance.mean((1, 2))[has_face].mean()
+        nme = normalised_mean_error(prediction.landmarks.detach(), landmarks)
+        is_right = ((nme < RIGHT_WITHIN_NME) & has_face).float()
+        confidence_loss = F.binary_cross_entropy_with_logits(prediction.confidence_logits, is_right)
+        return LossTerms(
+            landmark_loss + _CONFIDENCE_WEIGHT * confidence_loss,
+            {
+                "landmark_distance": landmark_loss.detach(),
+                "confidence": confidence_loss.detach(),
+                "nme": nme[has_face].mean(),
+            },
+        )
+
+    @torch.no_grad()
+    def validate(self, network: nn.Module) -> Mapping[str, float]:
+        """NME and mouth-opening correlation on the validation slice, by LR side, unwarped."""
+        scores: dict[str, float] = {}
+        for side in self._task.lr_sides_px:
+            errors, opened, truth = [], [], []
+            for faces in self._validation:
+                generator = step_generator(seed=self._config.seed, step=side)
+                lr = degrade(
+                    faces.images,
+                    side_px=side,
+                    config=self._config.degradation,
+                    generator=generator,
+                )
+                with forward_autocast(self._device, precision=self._config.precision):
+                    found = network(lr.to(self._device)).landmarks.cpu()
+                errors.append(normalised_mean_error(found, faces.landmarks))
+                opened.append(mouth_opening(found))
+                truth.append(mouth_opening(faces.landmarks))
+            scores[f"nme_{side}px"] = float(torch.cat(errors).mean())
+            pair = torch.stack([torch.cat(opened), torch.cat(truth)])
+            scores[f"mouth_correlation_{side}px"] = float(torch.corrcoef(pair)[0, 1])
+        nme = [scores[f"nme_{side}px"] for side in self._task.lr_sides_px]
+        scores["negative_nme"] = -sum(nme) / len(nme)
+        return scores
+
+    def finish(self, network: nn.Module) -> None:
+        """Calibrate the confidence on warped and faceless validation images (Platt scaling)."""
+        assert isinstance(network, Landmarker)
+        network.calibration.copy_(torch.tensor([1.0, 0.0]))
+        logits, is_right = self._collect_confidence(network)
+        scaling = torch.tensor([1.0, 0.0], requires_grad=True)
+        optimizer = torch.optim.LBFGS([scaling], max_iter=100)
+
+        def closure() -> Tensor:
+            optimizer.zero_grad()
+            loss = F.binary_cross_entropy_with_logits(logits * scaling[0] + scaling[1], is_right)
+            loss.backward()  # type: ignore[no-untyped-call]
+            return loss
+
+        optimizer.step(closure)  # type: ignore[no-untyped-call]
+        network.calibration.copy_(scaling.detach())
+
+    @torch.no_grad()
+    def _collect_confidence(self, network: nn.Module) -> tuple[Tensor, Tensor]:
+        """Logits on validation faces, warped as in training, a third of them made faceless."""
+        logits, is_right = [], []
+        for number, faces in enumerate(self._validation):
+            generator = step_generator(seed=self._config.seed, step=number)
+            images, landmarks = augment_faces(
+                faces.images,
+                faces.landmarks,
+                config=self._config.augmentation,
+                generator=generator,
+            )
+            faceless = torch.arange(0, len(faces), 3)
+            made = make_faceless(images[faceless], generator=generator)
+            images = images.index_copy(0, faceless, made)
+            found = self._predict_by_size(network, images, generator)
+            right = normalised_mean_error(found.landmarks.cpu(), landmarks) < RIGHT_WITHIN_NME
+            right[faceless] = False
+            logits.append(found.confidence_logits.cpu())
+            is_right.append(right.float())
+        return torch.cat(logits), torch.cat(is_right)
+
+    def _predict_by_size(
+        self, network: nn.Module, images: Tensor, generator: Generator
+    ) -> LandmarkPrediction:
+        """Degrade equal shares of a batch to each LR side, then predict them in one batch.
+
+        Smaller sides are brought to the largest by the same bicubic as in the Landmarker, so
+        that one forward pass, with one set of batch statistics, serves all of them.
+        """
+        sides = self._task.lr_sides_px
+        parts = [
+            degrade(part, side_px=side, config=self._config.degradation, generator=generator)
+            for side, part in zip(sides, images.tensor_split(len(sides)), strict=True)
+        ]
+        grid = Landmarker.to_grid
+        lr = torch.cat([grid(part) for part in parts]).to(
+            self._device, memory_format=torch.channels_last
+        )
+        with forward_autocast(self._device, precision=self._config.precision):
+            prediction = network(lr)
+        assert isinstance(prediction, LandmarkPrediction)
+        return prediction
+
+
+def fit_linear_face_model(
+    landmarker: Landmarker, dataset: FaceDataset, config: TrainConfig
+) -> None:
+    """Set the Landmarker's mean face and PCA basis from warped training landmarks.
+
+    The similarity warps of the augmentation are drawn in, because the model must reach every
+    framing that the network will be asked for.
+    """
+    truth = dataset.train_landmarks()
+    draws = step_generator(seed=config.seed, step=0)
+    rows = torch.randint(len(truth), (_MODEL_DRAWS,), generator=draws).numpy()
+    warped = _warp_points(torch.from_numpy(truth[rows]), config.augmentation, draws)
+    points = warped.flatten(1).double().numpy()
+    mean = points.mean(0)
+    covariance = np.cov(points - mean, rowvar=False)
+    variances, axes = np.linalg.eigh(covariance)  # ascending
+    keep = landmarker.basis.shape[0]
+    scaled = axes[:, -keep:].T[::-1] * np.sqrt(variances[-keep:][::-1])[:, None]
+    landmarker.mean_landmarks.copy_(torch.from_numpy(mean).view_as(landmarker.mean_landmarks))
+    landmarker.basis.copy_(torch.from_numpy(scaled.copy()))
+
+
+def _warp_points(points: Tensor, config: AugmentationConfig, generator: Generator) -> Tensor:
+    signed = 2 * torch.rand(len(points), 4, generator=generator) - 1
+    angle = signed[:, 0] * math.radians(config.max_rotation_degrees)
+    scale = 1 + signed[:, 1] * config.max_scale_change
+    return warp_landmarks(
+        points, angle=angle, scale=scale, shift=signed[:, 2:] * config.max_shift
+    )

@@ -1,0 +1,93 @@
+"""Training an AffectSRNet: degrade, find landmarks in the LR image, upscale, compare."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Generator, Tensor, nn
+
+from model_store.affectsrnet.config import HR_SIZE_PX, AffectSRNetConfig
+from model_store.affectsrnet.network import AffectSRNet
+from model_store.image_tensor import resize_bicubic, round_to_uint8_levels
+from model_store.landmarks.landmarker import Landmarker
+from model_store.landmarks.fallback import choose_landmarks
+from training.config import TrainConfig
+from training.data.augmentation import augment_faces
+from training.data.datasets import FaceBatch, FaceDataset
+from training.data.degradation import degrade, downsample
+from training.precision import forward_autocast
+from training.quality import luma, psnr
+from training.tasks.task import LossTerms
+
+_VALIDATION_BATCH = 50
+
+
+class SuperResolutionTask:
+    """L1 between the network's image and the original (III-E, first term of eq. 2).
+
+    Landmarks come from the LR image by the published Landmarker, in training as in serving, so
+    that the network learns with the landmarks that it will be given.
+    """
+
+    score_name = "psnr_gain_db"
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        *,
+        network_config: AffectSRNetConfig,
+        landmarker: Landmarker | None,
+        dataset: FaceDataset,
+        device: torch.device,
+    ) -> None:
+        self.network: nn.Module = AffectSRNet(network_config).to(device)
+        self._side_px = HR_SIZE_PX // network_config.scale
+        self._config = config
+        self._device = device
+        self._landmarker = landmarker.to(device).eval() if landmarker is not None else None
+        self._validation = dataset.validation_batches(batch_size=_VALIDATION_BATCH)
+
+    def compute_loss(self, faces: FaceBatch, *, generator: Generator) -> LossTerms:
+        """Return the mean absolute error over pixels of an augmented, degraded batch."""
+        hr, _ = augment_faces(
+            faces.images,
+            faces.landmarks,
+            config=self._config.augmentation,
+            generator=generator,
+        )
+        hr = round_to_uint8_levels(hr)
+        lr = degrade(
+            hr, side_px=self._side_px, config=self._config.degradation, generator=generator
+        )
+        lr, hr = lr.to(self._device), hr.to(self._device)
+        landmarks = self._find_landmarks(lr)
+        with forward_autocast(self._device, precision=self._config.precision):
+            sr = self.network(lr, landmarks)
+        pixel = (sr.float() - hr).abs().mean()
+        return LossTerms(pixel, {"l1": pixel.detach()})
+
+    @torch.no_grad()
+    def validate(self, network: nn.Module) -> Mapping[str, float]:
+        """Mean PSNR on Y (8 px border cropped, dB), and its gain over bicubic."""
+        scores, baselines = [], []
+        for faces in self._validation:
+            hr = faces.images.to(self._device)
+            lr = downsample(hr, side_px=self._side_px)
+            landmarks = self._find_landmarks(lr)
+            with forward_autocast(self._device, precision=self._config.precision):
+                sr = network(lr, landmarks)
+            sr = round_to_uint8_levels(sr.float())
+            bicubic = resize_bicubic(lr, height=HR_SIZE_PX, width=HR_SIZE_PX)
+            target = luma(hr)
+            scores.append(psnr(luma(sr), target))
+            baselines.append(psnr(luma(round_to_uint8_levels(bicubic)), target))
+        score, baseline = float(torch.cat(scores).mean()), float(torch.cat(baselines).mean())
+        return {"psnr_db": score, "psnr_gain_db": score - baseline}
+
+    def finish(self, network: nn.Module) -> None:
+        """Nothing is left to do."""
+
+    def _find_landmarks(self, lr: Tensor) -> Tensor | None:
+        if self._landmarker is None:
+            return None
+        with torch.no_grad():
+            return choose_landmarks(self._landmarker, lr).landmarks

@@ -1,0 +1,43 @@
+"""The seam between the trainer and what it trains."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Generator, Tensor, nn
+
+from training.data.datasets import FaceBatch
+
+
+@dataclass(frozen=True)
+class LossTerms:
+    """The loss of one batch.
+
+    Attributes:
+        total: Scalar to minimise.
+        terms: Its named parts, before weighting, detached.
+    """
+
+    total: Tensor
+    terms: Mapping[str, Tensor]
+
+
+class TrainingTask(Protocol):
+    """A network together with its loss and its validation score.
+
+    Attributes:
+        network: The module whose parameters are trained.
+        score_name: Key in :meth:`validate`'s result that is maximised; the best is published.
+    """
+
+    network: nn.Module
+    score_name: str
+
+    def compute_loss(self, faces: FaceBatch, *, generator: Generator) -> LossTerms:
+        """Augment and degrade the faces, run the network, compare."""
+
+    def validate(self, network: nn.Module) -> Mapping[str, float]:
+        """Score a network of the same architecture (the weight average) on the validation slice."""
+
+    def finish(self, network: nn.Module) -> None:
+        """Do what is left to do on the best weights before they are published."""
