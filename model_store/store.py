@@ -4,7 +4,6 @@
 version that the bare name means. A version never changes; the default moves.
 """
 
-import os
 import re
 import shutil
 import tempfile
@@ -174,7 +173,7 @@ class ModelStore:
         target = self._root / name / _DEFAULT_NAME
         partial = target.with_suffix(".partial")
         partial.write_text(version + "\n", encoding="ascii")
-        os.replace(partial, target)
+        partial.replace(target)
 
     def _default_version(self, name: str) -> str:
         path = self._root / name / _DEFAULT_NAME

@@ -44,11 +44,54 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--max-minutes", type=float, help="stop with a checkpoint after so long")
     train.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     train.set_defaults(run=_train)
+    evaluate = commands.add_parser("evaluate", help="measure a published model or a run's best")
+    evaluate.add_argument("model", help="NAME, NAME@VERSION, or a run's folder")
+    evaluate.add_argument("--json", type=Path, help="also write the report there")
+    publish = commands.add_parser("publish", help="make a run's best weights a model version")
+    publish.add_argument("folder", type=Path, help="the run's folder")
+    publish.add_argument("--name", help="model name, if not the run's")
+    publish.add_argument("--store", type=Path, help="store to publish to, if not the package's")
+    for command in (evaluate, publish):
+        command.add_argument("--packs", type=Path, default=Path("packs"))
+        command.add_argument("--test", nargs="+", required=True, metavar="PACK")
+    evaluate.set_defaults(run=_evaluate)
+    publish.set_defaults(run=_publish)
     return parser
 
 
+def _evaluate(options: argparse.Namespace) -> int:
+    from model_store.store import ModelStore
+    from training.evaluation import write_report
+    from training.publish import evaluate_model
+
+    report = evaluate_model(
+        options.model, packs_root=options.packs, test_packs=options.test, store=ModelStore()
+    )
+    print(report.to_text())
+    if options.json is not None:
+        write_report(options.json, report)
+    return 0
+
+
+def _publish(options: argparse.Namespace) -> int:
+    from model_store.store import DEFAULT_ROOT, ModelStore
+    from training.publish import publish_run
+
+    manifest, report = publish_run(
+        options.folder,
+        name=options.name,
+        packs_root=options.packs,
+        test_packs=options.test,
+        store=ModelStore(options.store or DEFAULT_ROOT),
+    )
+    print(report.to_text())
+    print(f"published {manifest.reference}")
+    return 0
+
+
 def _train(options: argparse.Namespace) -> int:
-    from training.session import TrainOptions, train
+    from model_store.store import ModelStore
+    from training.train import TrainOptions, train
 
     result = train(
         TrainOptions(
@@ -61,7 +104,9 @@ def _train(options: argparse.Namespace) -> int:
             init=options.init,
             max_minutes=options.max_minutes,
             device=options.device,
-        )
+        ),
+        store=ModelStore(),
+        notify=print,
     )
     print(f"stopped by {result.reason} at step {result.step}, best score {result.best_score:.4f}")
     return 0

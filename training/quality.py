@@ -39,7 +39,8 @@ class Estimate:
 def luma(images: Tensor) -> Tensor:
     """(N, 3, H, W) RGB in [0, 1] -> (N, H, W) Y in [16, 235]."""
     weights = images.new_tensor(_Y_WEIGHTS)[:, None, None]
-    return (images * 255 * weights).sum(1) + _Y_OFFSET
+    y: Tensor = (images * 255 * weights).sum(1) + _Y_OFFSET
+    return y
 
 
 def psnr(images: Tensor, references: Tensor, *, crop_border: int = CROP_BORDER_PX) -> Tensor:
@@ -52,7 +53,7 @@ def psnr(images: Tensor, references: Tensor, *, crop_border: int = CROP_BORDER_P
 def ssim(image: RgbImage, reference: RgbImage, *, crop_border: int = CROP_BORDER_PX) -> float:
     """SSIM of two (H, W, 3) uint8 RGB images on Y: uniform 7x7 window, data range 255."""
     first, second = (_crop(_luma_of(i), crop_border) for i in (image, reference))
-    return float(structural_similarity(first, second, data_range=255))
+    return float(structural_similarity(first, second, data_range=255))  # type: ignore[no-untyped-call]
 
 
 def normalised_mean_error(predicted: Tensor, truth: Tensor) -> Tensor:
@@ -63,19 +64,22 @@ def normalised_mean_error(predicted: Tensor, truth: Tensor) -> Tensor:
         truth: (N, 478, 3); gives the distance between the outer eye corners.
     """
     distance = (predicted[..., :2] - truth[..., :2]).norm(dim=-1).mean(-1)
-    return distance / interocular_distance(truth)
+    error: Tensor = distance / interocular_distance(truth)
+    return error
 
 
 def interocular_distance(landmarks: Tensor) -> Tensor:
     """(N, 478, 3) -> (N,) distance between the outer eye corners, in crop units."""
     across = landmarks[:, LEFT_EYE_OUTER_CORNER, :2] - landmarks[:, RIGHT_EYE_OUTER_CORNER, :2]
-    return across.norm(dim=-1)
+    distance: Tensor = across.norm(dim=-1)
+    return distance
 
 
 def mouth_opening(landmarks: Tensor) -> Tensor:
     """(N, 478, 3) -> (N,) gap between the inner lips, in inter-ocular distances."""
     gap = landmarks[:, INNER_LIP_TOP, :2] - landmarks[:, INNER_LIP_BOTTOM, :2]
-    return gap.norm(dim=-1) / interocular_distance(landmarks)
+    opening: Tensor = gap.norm(dim=-1) / interocular_distance(landmarks)
+    return opening
 
 
 def estimate_mean(values: npt.ArrayLike, *, seed: int = 0) -> Estimate:

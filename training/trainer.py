@@ -165,7 +165,7 @@ class Trainer:
             raise DivergedError(
                 f"the loss was not finite for {self._skipped_in_a_row} steps up to step "
                 f"{self._step}; {self._folder / LAST_NAME} is from before. Lower the learning "
-                "rate or use precision = \"float32\""
+                'rate or use precision = "float32"'
             )
         return {"skipped_steps": float(self._skipped_steps)}
 

@@ -33,9 +33,7 @@ def downsample(hr: Tensor, *, side_px: int) -> Tensor:
     return round_to_uint8_levels(resize_bicubic(hr, height=side_px, width=side_px))
 
 
-def degrade(
-    hr: Tensor, *, side_px: int, config: DegradationConfig, generator: Generator
-) -> Tensor:
+def degrade(hr: Tensor, *, side_px: int, config: DegradationConfig, generator: Generator) -> Tensor:
     """Downsample with random blur before, and random noise and JPEG after.
 
     Shapes and range as in :func:`downsample`; with every probability at zero the two are equal.

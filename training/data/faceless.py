@@ -40,7 +40,7 @@ def _shuffle_tiles(face: Tensor, generator: Generator) -> Tensor:
     side = face.shape[-1] // _TILES_PER_SIDE
     tiles = face.unfold(1, side, side).unfold(2, side, side).flatten(1, 2)  # (3, T, side, side)
     order = torch.randperm(tiles.shape[1], generator=generator).to(face.device)
-    grid = tiles[:, order].unflatten(1, (_TILES_PER_SIDE, _TILES_PER_SIDE))
+    grid = tiles[:, order].reshape(3, _TILES_PER_SIDE, _TILES_PER_SIDE, side, side)
     return grid.permute(0, 1, 3, 2, 4).reshape(face.shape)
 
 

@@ -1,11 +1,10 @@
 """From a configuration to the task that it describes."""
 
-from pathlib import Path
-
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from model_store.affectsrnet.network import AffectSRNet
 from model_store.errors import ModelStoreError
 from model_store.landmarks.landmarker import Landmarker
 from model_store.store import ModelStore
@@ -38,6 +37,13 @@ def build_task(
         dataset=dataset,
         device=device,
     )
+
+
+def build_network_of(config: TrainConfig) -> nn.Module:
+    """Build the untrained network that a run trains."""
+    if isinstance(config.task, LandmarkTaskConfig):
+        return Landmarker(config.task.network)
+    return AffectSRNet(config.task.network)
 
 
 def load_landmarker(reference: str, store: ModelStore) -> Landmarker:

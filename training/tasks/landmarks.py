@@ -43,7 +43,7 @@ class LandmarkTask:
     ) -> None:
         landmarker = Landmarker(task.network)
         fit_linear_face_model(landmarker, dataset, config)
-        self.network: nn.Module = landmarker.to(device, memory_format=torch.channels_last)
+        self.network: nn.Module = landmarker.to(device)
         self._config = config
         self._task = task
         self._device = device
@@ -198,6 +198,4 @@ def _warp_points(points: Tensor, config: AugmentationConfig, generator: Generato
     signed = 2 * torch.rand(len(points), 4, generator=generator) - 1
     angle = signed[:, 0] * math.radians(config.max_rotation_degrees)
     scale = 1 + signed[:, 1] * config.max_scale_change
-    return warp_landmarks(
-        points, angle=angle, scale=scale, shift=signed[:, 2:] * config.max_shift
-    )
+    return warp_landmarks(points, angle=angle, scale=scale, shift=signed[:, 2:] * config.max_shift)

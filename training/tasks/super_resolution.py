@@ -8,8 +8,8 @@ from torch import Generator, Tensor, nn
 from model_store.affectsrnet.config import HR_SIZE_PX, AffectSRNetConfig
 from model_store.affectsrnet.network import AffectSRNet
 from model_store.image_tensor import resize_bicubic, round_to_uint8_levels
-from model_store.landmarks.landmarker import Landmarker
 from model_store.landmarks.fallback import choose_landmarks
+from model_store.landmarks.landmarker import Landmarker
 from training.config import TrainConfig
 from training.data.augmentation import augment_faces
 from training.data.datasets import FaceBatch, FaceDataset

@@ -1,5 +1,6 @@
 """One call of ``train``: configuration, data, task and start put together and run."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -40,8 +41,10 @@ class TrainOptions:
     device: str
 
 
-def train(options: TrainOptions, *, store: ModelStore | None = None) -> TrainResult:
-    """Run or resume a training.
+def train(
+    options: TrainOptions, *, store: ModelStore, notify: Callable[[str], None]
+) -> TrainResult:
+    """Run or resume a training; ``notify`` is told what the run starts from.
 
     Raises:
         TrainingError: what was asked for cannot be done; the message says why.
@@ -53,15 +56,16 @@ def train(options: TrainOptions, *, store: ModelStore | None = None) -> TrainRes
         raise CheckpointError("--resume and --init exclude each other: a resumed run has its start")
     folder = options.runs / config.name
     if not options.resume and (folder / "last.pt").exists():
-        raise CheckpointError(f"{folder} holds a run; --resume goes on with it, --name makes another")
-    store = store or ModelStore()
+        raise CheckpointError(
+            f"{folder} holds a run; --resume goes on with it, --name makes another"
+        )
     device = _choose_device(options.device)
     dataset = FaceDataset(config.data, root=options.packs)
     task = build_task(config, dataset=dataset, store=store, device=device)
     start = options.init or "nothing"
     if options.init is not None:
         new = initialise_from(task.network, options.init, store=store)
-        print(f"starting from {options.init}; {len(new)} tensors are new")
+        notify(f"starting from {options.init}; {len(new)} tensors are new")
         start = Path(options.init).name if options.init.endswith(".safetensors") else options.init
     trainer = Trainer(config, task, dataset=dataset, folder=folder, start=start)
     if options.resume:
