@@ -49,8 +49,9 @@ def tensor_to_image(tensor: Tensor) -> RgbImage:
 def resize_bicubic(images: Tensor, *, height: int, width: int) -> Tensor:
     """Resize (N, 3, H, W) float images with Pillow's bicubic kernel (a = -0.5, antialiased).
 
-    Rounded to 8 bits the result is within one level of ``PIL.Image.resize(..., BICUBIC)``, which
-    makes the low-resolution images of the paper (IV-A). Overshoot beyond [0, 1] is kept.
+    Pillow makes the low-resolution images of the paper (IV-A). It rounds and clamps between its
+    two passes, so that of 300 test faces at 16 and 32 px 99.9 % of values are within one level
+    of Pillow's, and all within five. Overshoot beyond [0, 1] is kept.
     """
     if images.shape[-2:] == (height, width):
         return images

@@ -150,7 +150,7 @@ class Trainer:
             network.parameters(), config.optimizer.max_gradient_norm
         )
         self._step += 1
-        if not math.isfinite(float(loss.total)) or not math.isfinite(float(norm)):
+        if not math.isfinite(float(loss.total.detach())) or not math.isfinite(float(norm)):
             return self._skip_step()
         self._skipped_in_a_row = 0
         self._optimizer.step()

@@ -28,7 +28,7 @@ def downsample(hr: Tensor, *, side_px: int) -> Tensor:
         side_px: Side of the result.
 
     Returns:
-        (N, 3, side_px, side_px) in [0, 1], multiples of 1/255; within one level of Pillow's.
+        (N, 3, side_px, side_px) in [0, 1], multiples of 1/255 (see resize_bicubic).
     """
     return round_to_uint8_levels(resize_bicubic(hr, height=side_px, width=side_px))
 

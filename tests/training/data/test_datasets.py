@@ -1,0 +1,60 @@
+import pytest
+import torch
+
+from tests.training.conftest import MakePack
+from training.config import DataConfig
+from training.data.datasets import FaceDataset, step_generator
+from training.errors import DataError
+
+
+def test_a_batch_is_a_function_of_seed_and_step(make_pack: MakePack) -> None:
+    dataset = FaceDataset(DataConfig(packs=("faces",)), root=make_pack())
+    batches = [
+        dataset.train_batch(batch_size=4, generator=step_generator(seed=seed, step=step)).images
+        for seed, step in ((0, 1), (0, 1), (0, 2), (1, 1))
+    ]
+    assert torch.equal(batches[0], batches[1])
+    assert not torch.equal(batches[0], batches[2])
+    assert not torch.equal(batches[0], batches[3])
+    assert batches[0].shape == (4, 3, 128, 128)
+    assert 0 <= float(batches[0].min()) <= float(batches[0].max()) <= 1
+
+
+def test_validation_faces_are_never_learnt_from(make_pack: MakePack) -> None:
+    root = make_pack(faces=12, validation=3)
+    dataset = FaceDataset(DataConfig(packs=("faces",)), root=root)
+    [held_out] = dataset.validation_batches(batch_size=10)
+    assert len(held_out) == 3
+    drawn = dataset.train_batch(batch_size=300, generator=step_generator(seed=0, step=0))
+    first_pixels = {tuple(face[:, 0, 0].tolist()) for face in drawn.images}
+    assert not first_pixels & {tuple(face[:, 0, 0].tolist()) for face in held_out.images}
+    assert len(first_pixels) == 9
+
+
+def test_sharp_faces_are_drawn_more_often(make_pack: MakePack) -> None:
+    root = make_pack(faces=12, validation=3)  # the training faces' sharpness is 4 to 12
+    dataset = FaceDataset(DataConfig(packs=("faces",), sharpness_exponent=1.0), root=root)
+    sharpest = torch.from_numpy(dataset.packs[0].images[11].copy()).permute(2, 0, 1)[:, 0, 0] / 255
+    drawn = dataset.train_batch(batch_size=4000, generator=step_generator(seed=0, step=0)).images
+    share = float((drawn[:, :, 0, 0] == sharpest).all(1).float().mean())
+    assert share == pytest.approx(12 / sum(range(4, 13)), abs=0.03)
+
+
+def test_packs_are_joined_and_the_validation_slice_is_bounded(make_pack: MakePack) -> None:
+    make_pack("one", faces=10, validation=5)
+    root = make_pack("second", faces=10, validation=5)
+    dataset = FaceDataset(DataConfig(packs=("one", "second"), max_validation_faces=4), root=root)
+    assert dataset.num_train_faces == 10
+    assert sum(len(batch) for batch in dataset.validation_batches(batch_size=3)) == 4
+    assert dataset.train_landmarks().shape == (10, 478, 3)
+
+
+def test_a_set_without_validation_faces_is_refused(make_pack: MakePack) -> None:
+    root = make_pack(validation=0)
+    with pytest.raises(DataError, match="12 faces for training and 0 for validation"):
+        FaceDataset(DataConfig(packs=("faces",)), root=root)
+
+
+def test_a_missing_pack_is_named(make_pack: MakePack) -> None:
+    with pytest.raises(DataError, match="absent is no face pack"):
+        FaceDataset(DataConfig(packs=("absent",)), root=make_pack())

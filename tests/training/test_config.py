@@ -1,0 +1,96 @@
+from pathlib import Path
+
+import pytest
+
+from training.config import (
+    LandmarkTaskConfig,
+    SuperResolutionTaskConfig,
+    TrainConfig,
+    config_document,
+    load_config,
+    parse_config,
+)
+from training.errors import ConfigError
+
+CONFIGS = sorted((Path(__file__).parents[2] / "training" / "configs").glob("*.toml"))
+MINIMAL = """
+name = "run"
+max_steps = 10
+batch_size = 2
+[task]
+kind = "super_resolution"
+[task.network]
+scale = 8
+[data]
+packs = ["faces"]
+"""
+
+
+@pytest.fixture
+def minimal(tmp_path: Path) -> Path:
+    path = tmp_path / "run.toml"
+    path.write_text(MINIMAL)
+    return path
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_shipped_configuration_is_understood(path: Path) -> None:
+    config = load_config(path)
+    assert config.name == path.stem
+    assert isinstance(config.task, SuperResolutionTaskConfig | LandmarkTaskConfig)
+
+
+def test_a_configuration_survives_as_a_document(minimal: Path) -> None:
+    config = load_config(minimal)
+    assert parse_config(config_document(config)) == config
+
+
+def test_overrides_reach_any_depth(minimal: Path) -> None:
+    config = load_config(
+        minimal, ["max_steps=5", "optimizer.learning_rate=1", "task.network.graph_map=pooled"]
+    )
+    assert config.max_steps == 5
+    assert config.optimizer.learning_rate == 1.0
+    assert isinstance(config.task, SuperResolutionTaskConfig)
+    assert config.task.network.graph_map == "pooled"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("max_step=5", "config: unknown key max_step; known: name"),
+        ("optimizer.rate=1", r"config\.optimizer: unknown key rate"),
+        ("task.network.scale=3", r"config\.task\.network: scale is 3"),
+        ("task.network.graph_map=heat", "graph_map is 'heat'; it must be one of"),
+        ("task.kind=gan", "kind is 'gan'; it must be one of super_resolution, landmarks"),
+        ("batch_size=2.5", "batch_size is 2.5; it must be a int"),
+        ("batch_size=true", "batch_size is True; it must be a int"),
+        ("data.packs=faces", "packs is 'faces'; it must be a list"),
+        ("data=3", "data is 3; it must be a section"),
+        ("max_steps", "not of the form section.key=value"),
+        ("name.first=1", "name is no section"),
+    ],
+)
+def test_what_is_not_understood_is_named(minimal: Path, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(minimal, [override])
+
+
+def test_a_missing_key_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text(MINIMAL.replace("max_steps = 10", ""))
+    with pytest.raises(ConfigError, match="missing key max_steps"):
+        load_config(path)
+
+
+def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text("name = ")
+    with pytest.raises(ConfigError, match=r"cannot read config .*run\.toml"):
+        load_config(path)
+    with pytest.raises(ConfigError, match="cannot read config"):
+        load_config(tmp_path / "absent.toml")
+
+
+def test_tiny_is_a_whole_configuration(tiny_config: TrainConfig) -> None:
+    assert parse_config(config_document(tiny_config)) == tiny_config
