@@ -202,6 +202,15 @@ def test_unsupported_python_is_refused_with_the_remedy(monkeypatch: pytest.Monke
         run.find_python()
 
 
+def test_python_without_ensurepip_is_refused_with_the_package_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(run.importlib.util, "find_spec", lambda name: None)
+
+    with pytest.raises(SystemExit, match=r"apt-get install python3\.1[12]-venv"):
+        run.create_venv(sys.executable)
+
+
 def test_stamp_changes_with_the_lock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "service.txt").write_text("torch==2.13.0\n", "utf-8")
     monkeypatch.setattr(run, "REQUIREMENTS", tmp_path)
