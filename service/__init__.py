@@ -1,0 +1,1 @@
+"""AffectSR over HTTP and on the command line: images in, upscaled faces out."""

@@ -1,0 +1,142 @@
+"""The application: parts put together, built at start-up and closed at shutdown."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.staticfiles import StaticFiles
+
+from model_store.errors import ModelStoreError
+from model_store.store import DEFAULT_ROOT, ModelStore
+from service.engine.base import Engine
+from service.engine.torch_engine import load_torch_engine
+from service.error_handlers import add_error_handlers, describe_problem
+from service.errors import StartupError
+from service.lifecycle import Lifecycle, State
+from service.metrics import Metrics
+from service.middleware import DeclaredLengthMiddleware, RequestMiddleware
+from service.pipeline import open_pipeline
+from service.routes import health, models, upscale
+from service.routes.services import Services
+from service.settings import Settings
+
+_DESCRIPTION = """Expression-preserving super-resolution of low-resolution face crops.
+
+It restores no identity and proves nothing: what it adds is likely, not known.
+"""
+
+_STATIC_PATH = "/docs/static"
+# Swagger UI writes its own styles into the page and shows results as data URLs. With this policy
+# a browser calls nobody else, whatever the vendored script may try.
+_DOCS_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:"
+)
+
+
+def create_app(
+    settings: Settings,
+    *,
+    engine: Engine | None = None,
+    store: ModelStore | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    on_startup_failure: Callable[[Exception], None] | None = None,
+) -> FastAPI:
+    """Put the application together; its lifespan loads the models and closes everything.
+
+    Args:
+        settings: checked and complete.
+        engine: used instead of loading one, and closed at shutdown.
+        store: where models come from; by default the settings' folder.
+        clock: seconds, monotonic; deadlines and measured times are on it.
+        on_startup_failure: told why start-up failed, for a word to the operator; the failure
+            itself is raised to the server.
+    """
+    metrics = Metrics(max_batch_size=settings.max_batch_size)
+    lifecycle = Lifecycle(
+        on_change=lambda state: metrics.readiness_changed(is_ready=state is State.READY)
+    )
+    services = Services(
+        settings=settings,
+        metrics=metrics,
+        lifecycle=lifecycle,
+        clock=clock,
+        describe_problem=describe_problem,
+    )
+
+    def load_engine() -> Engine:
+        return engine or load_torch_engine(store or open_store(settings), settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        try:
+            async with open_pipeline(
+                settings, load_engine, metrics=metrics, clock=clock
+            ) as pipeline:
+                services.pipeline = pipeline
+                lifecycle.advance(State.WARM)
+                lifecycle.advance(State.READY)
+                yield
+                lifecycle.advance(State.DRAINING)
+        except (ModelStoreError, StartupError) as error:
+            if on_startup_failure is not None:
+                on_startup_failure(error)
+            raise
+        finally:
+            lifecycle.advance(State.DEAD)
+
+    app = FastAPI(
+        title="AffectSR",
+        version=_own_version(),
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        # Without these FastAPI exports traces and metrics to wherever OTEL_* variables point.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+    )
+    services.attach_to(app)
+    add_error_handlers(app)
+    # The last one added is the outermost.
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_bytes)
+    app.add_middleware(DeclaredLengthMiddleware, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(RequestMiddleware, metrics=metrics)
+    for router in (upscale.router, models.router, health.router):
+        app.include_router(router)
+    _add_docs(app)
+    return app
+
+
+def open_store(settings: Settings) -> ModelStore:
+    """The store that the settings name, or the one that comes along with the package."""
+    return ModelStore(settings.model_root or DEFAULT_ROOT)
+
+
+def _add_docs(app: FastAPI) -> None:
+    """Serve Swagger UI from a package instead of a CDN: reading the docs calls nobody outside."""
+    app.mount(_STATIC_PATH, StaticFiles(packages=[("fastapi_offline", "static")]), name="static")
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        page = get_swagger_ui_html(
+            openapi_url="openapi.json",
+            title="AffectSR",
+            swagger_js_url=f".{_STATIC_PATH}/swagger-ui-bundle.js",
+            swagger_css_url=f".{_STATIC_PATH}/swagger-ui.css",
+            swagger_favicon_url=f".{_STATIC_PATH}/favicon.png",
+            swagger_ui_parameters={"validatorUrl": None},
+        )
+        page.headers["Content-Security-Policy"] = _DOCS_POLICY
+        return page
+
+
+def _own_version() -> str:
+    try:
+        return version("affectsr")
+    except PackageNotFoundError:
+        return "0+unknown"  # run from a folder without being installed

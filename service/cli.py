@@ -1,0 +1,191 @@
+"""The `affectsr` command: serve | upscale | models | settings.
+
+Exit status: 0 done; 1 an image could not be upscaled; 2 the command line or the settings are
+wrong; 3 the models cannot be loaded or the server cannot start.
+"""
+
+import argparse
+import asyncio
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from service.settings import (
+    Settings,
+    describe_invalid_settings,
+    environment_name,
+    settings_markdown,
+    unknown_environment_names,
+)
+
+logger = logging.getLogger(__name__)
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_NO_START = 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    options = _parser().parse_args(arguments)
+    overrides = {
+        name: value
+        for name in ("http_host", "http_port")
+        if (value := getattr(options, name, None)) is not None
+    }
+    try:
+        settings = Settings(**overrides)
+    except ValidationError as error:
+        return _fail(f"wrong settings: {describe_invalid_settings(error)}", EXIT_USAGE)
+    for name in unknown_environment_names():
+        print(f"affectsr: warning: {name} is set and means nothing here", file=sys.stderr)
+    # torch takes seconds to import; what does not need it should not wait for it.
+    match options.command:
+        case "serve":
+            return _serve(settings)
+        case "upscale":
+            return _upscale(settings, options)
+        case "models":
+            return _models(settings)
+        case _:
+            return _settings(settings, as_markdown=options.markdown)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="affectsr", description="Expression-preserving super-resolution of face crops."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    serve = commands.add_parser("serve", help="answer HTTP requests until told to stop")
+    serve.add_argument("--host", dest="http_host", help="address to listen on")
+    serve.add_argument("--port", dest="http_port", type=int, help="port to listen on")
+
+    upscale = commands.add_parser("upscale", help="upscale image files, without a server")
+    upscale.add_argument("images", nargs="+", type=Path, metavar="IN", help="JPEG, PNG or WebP")
+    upscale.add_argument(
+        "out", type=Path, metavar="OUT", help="file, its suffix says the format; or a folder"
+    )
+    upscale.add_argument("--scale", type=int, choices=(4, 8), help="default: by the image's size")
+    upscale.add_argument("--model", help="name or name@version; default: by the scale")
+
+    commands.add_parser("models", help="list the published models")
+    settings = commands.add_parser("settings", help="show the settings as they are now")
+    settings.add_argument("--markdown", action="store_true", help="the table of the README")
+    return parser
+
+
+def _serve(settings: Settings) -> int:
+    import uvicorn
+
+    from service.app import create_app
+    from service.lifecycle import SignalledServer, State
+    from service.logs import configure_logging
+    from service.routes.services import services_in
+
+    configure_logging(settings.log_level, settings.log_format)
+
+    def report(error: Exception) -> None:
+        logger.error("cannot start: %s", error)
+        # uvicorn would write the traceback of what the line above says.
+        logging.getLogger("uvicorn.error").disabled = True
+
+    app = create_app(settings, on_startup_failure=report)
+    lifecycle = services_in(app).lifecycle
+    server = SignalledServer(
+        uvicorn.Config(
+            app,
+            host=settings.http_host,
+            port=settings.http_port,
+            log_config=None,
+            access_log=False,  # it would write query strings; RequestMiddleware writes the lines
+            lifespan="on",
+            ws="none",
+            server_header=False,
+            timeout_keep_alive=settings.keep_alive_seconds,
+            timeout_graceful_shutdown=settings.shutdown_grace_seconds,
+        ),
+        on_signal=lambda: lifecycle.advance(State.DRAINING),
+    )
+    server.run()
+    return 0
+
+
+def _upscale(settings: Settings, options: argparse.Namespace) -> int:
+    from model_store.errors import ModelStoreError
+    from service.errors import StartupError
+    from service.upscale_files import plan_outputs, upscale_files
+
+    async def run() -> int:
+        num_failed = 0
+        outcomes = upscale_files(jobs, settings, scale=options.scale, model=options.model)
+        async for job, outcome in outcomes:
+            if isinstance(outcome, str):
+                print(outcome)
+            else:
+                num_failed += 1
+                _fail(f"{job.source}: {outcome}", EXIT_FAILED)
+        return EXIT_FAILED if num_failed else 0
+
+    try:
+        jobs = plan_outputs(options.images, options.out)
+    except ValueError as error:
+        return _fail(str(error), EXIT_USAGE)
+    try:
+        return asyncio.run(run())
+    except (ModelStoreError, StartupError) as error:
+        return _fail(str(error), EXIT_NO_START)
+
+
+def _models(settings: Settings) -> int:
+    from model_store.errors import ModelStoreError
+    from service.app import open_store
+
+    store = open_store(settings)
+    try:
+        manifests = store.manifests()
+        defaults = {store.resolve(name).reference for name in store.names()}
+    except ModelStoreError as error:
+        return _fail(str(error), EXIT_NO_START)
+    header = ("MODEL", "DEFAULT", "KIND", "SCALE", "PARAMETERS", "MEASURED")
+    rows = [
+        (
+            manifest.reference,
+            "yes" if manifest.reference in defaults else "",
+            manifest.architecture,
+            "" if manifest.scale is None else f"x{manifest.scale}",
+            f"{manifest.num_parameters:,}",
+            " ".join(f"{name}={value:g}" for name, value in manifest.metrics.items()),
+        )
+        for manifest in manifests
+    ]
+    _print_table([header, *rows])
+    return 0
+
+
+def _settings(settings: Settings, *, as_markdown: bool) -> int:
+    if as_markdown:
+        print(settings_markdown(), end="")
+        return 0
+    rows = [("VARIABLE", "VALUE", "MEANING")]
+    for name, field in Settings.model_fields.items():
+        value = getattr(settings, name)
+        shown = ",".join(value) if isinstance(value, tuple) else str(value)
+        rows.append((environment_name(name), shown, field.description or ""))
+    _print_table(rows)
+    return 0
+
+
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print("  ".join(cells).rstrip())
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"affectsr: error: {message}", file=sys.stderr)
+    return status

@@ -1,0 +1,61 @@
+"""Where an image of any size lies on a network's square grid, and where its result lies."""
+
+from dataclasses import dataclass
+
+from service.engine.base import Resampling
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridPlacement:
+    """An image in the middle of a square, and that square on the grid.
+
+    Attributes:
+        width: the image's, in px.
+        height: the image's, in px.
+        grid_px: side of the network's input.
+        scale: side of the output over side of the input.
+    """
+
+    width: int
+    height: int
+    grid_px: int
+    scale: int
+
+    @property
+    def square_px(self) -> int:
+        """Side of the square that the image is padded to, which keeps its aspect."""
+        return max(self.width, self.height)
+
+    @property
+    def padding(self) -> tuple[int, int, int, int]:
+        """Edge pixels to add: left, right, top, bottom."""
+        left = (self.square_px - self.width) // 2
+        top = (self.square_px - self.height) // 2
+        return left, self.square_px - self.width - left, top, self.square_px - self.height - top
+
+    @property
+    def resampling(self) -> Resampling | None:
+        """From the image's size to the grid (padding included); None if its pixels are kept."""
+        if self.square_px == self.grid_px:
+            return None
+        return Resampling(
+            from_width=self.width,
+            from_height=self.height,
+            to_width=self.grid_px,
+            to_height=self.grid_px,
+        )
+
+    @property
+    def output_box(self) -> tuple[int, int, int, int]:
+        """The image's part of the square output: left, top, right, bottom in px.
+
+        Edges are rounded to whole pixels, so the result may lie up to half an output pixel off.
+        """
+        factor = self.grid_px * self.scale / self.square_px
+        left, _, top, _ = self.padding
+        return (
+            round(left * factor),
+            round(top * factor),
+            max(round(left * factor) + 1, round((left + self.width) * factor)),
+            max(round(top * factor) + 1, round((top + self.height) * factor)),
+        )

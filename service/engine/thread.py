@@ -1,0 +1,23 @@
+"""The one thread that touches the device."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class EngineThread:
+    """Runs blocking work for the event loop, one piece after the other, always on one thread."""
+
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="engine")
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Run it behind what was given before; a cancelled wait does not stop work that runs."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+    def close(self) -> None:
+        """Wait for the work that runs, drop what has not begun, end the thread."""
+        self._executor.shutdown(cancel_futures=True)

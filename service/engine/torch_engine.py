@@ -1,0 +1,213 @@
+"""The engine on PyTorch, CPU or CUDA: resize, landmarks, network, round, all in one batch."""
+
+import os
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model_store.affectsrnet.network import AffectSRNet
+from model_store.image_tensor import (
+    RgbImage,
+    image_to_tensor,
+    resize_bicubic,
+    round_to_uint8_levels,
+    tensor_to_image,
+)
+from model_store.landmarks.landmarker import Landmarker
+from model_store.landmarks.mediapipe_mesh import MediaPipeMesh
+from model_store.manifest import ModelManifest
+from model_store.store import ModelStore
+from service.engine.base import ServedModel, UpscaledImage
+from service.engine.grid import GridPlacement
+from service.engine.landmark_finders import (
+    FoundLandmarks,
+    LandmarkerFinder,
+    LandmarkFinder,
+    MediaPipeFinder,
+)
+from service.errors import ItemFailedError, ServiceError, StartupError
+from service.settings import Settings
+
+
+class TorchEngine:
+    """Holds the networks on the device; used by one thread at a time."""
+
+    def __init__(
+        self,
+        networks: Sequence[tuple[ServedModel, AffectSRNet]],
+        finder: LandmarkFinder,
+        *,
+        device: torch.device,
+        cpu_dtype: torch.dtype = torch.float32,
+        max_batch_size: int = 1,
+    ) -> None:
+        self._networks = {model.reference: (model, network) for model, network in networks}
+        self._finder = finder
+        self._device = device
+        self._cpu_dtype = cpu_dtype
+        self._max_batch_size = max_batch_size
+
+    @property
+    def models(self) -> Sequence[ServedModel]:
+        return [model for model, _ in self._networks.values()]
+
+    def warm_up(self) -> None:
+        """Run 1, 2, 4, ... faces through each model; on a CPU, where sizes share code, the ends."""
+        sizes = [self._max_batch_size]
+        while sizes[0] > 1:
+            sizes.insert(0, sizes[0] // 2)
+        if self._device.type == "cpu":
+            sizes = [1, self._max_batch_size]
+        for model in self.models:
+            grey = np.full((model.lr_size_px, model.lr_size_px, 3), 128, dtype=np.uint8)
+            for size in sizes:
+                self.upscale(model.reference, [grey] * size)
+
+    @torch.inference_mode()
+    def upscale(
+        self, reference: str, images: Sequence[RgbImage]
+    ) -> Sequence[UpscaledImage | ServiceError]:
+        model, network = self._networks[reference]
+        placements = [
+            GridPlacement(
+                width=image.shape[1],
+                height=image.shape[0],
+                grid_px=model.lr_size_px,
+                scale=model.scale,
+            )
+            for image in images
+        ]
+        on_grid = [
+            self._bring_to_grid(image, placement)
+            for image, placement in zip(images, placements, strict=True)
+        ]
+        # (N, 3, grid, grid): as an 8-bit file of that size would hold it, as in training.
+        lr = round_to_uint8_levels(torch.cat(on_grid))
+        with self._autocast():
+            found = self._finder.find(lr) if network.config.landmark_fusion else None
+            sr = network(lr, None if found is None else found.landmarks).float()
+        is_finite = torch.isfinite(sr).flatten(1).all(1).tolist()
+        return [
+            _read_out(sr[index], placement, found, index)
+            if is_finite[index]
+            else ItemFailedError("the model gave values that are no colours for this image")
+            for index, placement in enumerate(placements)
+        ]
+
+    def close(self) -> None:
+        self._finder.close()
+        self._networks.clear()
+
+    def _bring_to_grid(self, image: RgbImage, placement: GridPlacement) -> Tensor:
+        """(H, W, 3) uint8 -> (1, 3, grid, grid) float, padded to a square by its edge pixels."""
+        square = image_to_tensor(image).to(self._device)[None]
+        if any(placement.padding):
+            square = F.pad(square, placement.padding, mode="replicate")
+        return resize_bicubic(square, height=placement.grid_px, width=placement.grid_px)
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        if self._device.type != "cpu" or self._cpu_dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast("cpu", dtype=self._cpu_dtype)
+
+
+def load_torch_engine(store: ModelStore, settings: Settings) -> TorchEngine:
+    """Load and verify every model that the settings name, onto the device that they name.
+
+    Sets torch's number of threads for the calling thread, so call it on the engine's own.
+
+    Raises:
+        ModelStoreError: a model is missing, half-written or not what was published.
+        StartupError: the device or MediaPipe is not there, or a model is of the wrong kind.
+    """
+    torch.set_num_threads(settings.torch_num_threads or available_cores())
+    device = _find_device(settings.device)
+    networks = [_load_upscaler(store, reference, device) for reference in settings.models]
+    return TorchEngine(
+        networks,
+        _open_finder(store, settings, device),
+        device=device,
+        cpu_dtype=torch.bfloat16 if settings.cpu_dtype == "bfloat16" else torch.float32,
+        max_batch_size=settings.max_batch_size,
+    )
+
+
+def available_cores() -> int:
+    """Cores that this process may run on, which a container may have narrowed."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _find_device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise StartupError(
+            f"AFFECTSR_DEVICE is {name} and PyTorch sees {torch.cuda.device_count()} CUDA devices; "
+            "set it to auto or cpu, or install a CUDA build of PyTorch and its driver"
+        )
+    return device
+
+
+def _load_upscaler(
+    store: ModelStore, reference: str, device: torch.device
+) -> tuple[ServedModel, AffectSRNet]:
+    loaded = store.load(reference, device=device)
+    if not isinstance(loaded.module, AffectSRNet):
+        raise StartupError(
+            f"AFFECTSR_MODELS names {reference}, which is a {loaded.manifest.architecture}; "
+            "name models that upscale, such as affectsrnet-x4"
+        )
+    return _served(loaded.manifest, loaded.module), loaded.module
+
+
+def _served(manifest: ModelManifest, network: AffectSRNet) -> ServedModel:
+    return ServedModel(
+        name=manifest.name,
+        version=manifest.version,
+        scale=network.config.scale,
+        lr_size_px=network.config.lr_size_px,
+        num_parameters=manifest.num_parameters,
+        weights_sha256=manifest.weights_sha256,
+        licence=manifest.licence,
+        metrics=manifest.metrics,
+    )
+
+
+def _open_finder(store: ModelStore, settings: Settings, device: torch.device) -> LandmarkFinder:
+    reference = settings.landmarker_model
+    loaded = store.load(reference, device=device)
+    if not isinstance(loaded.module, Landmarker):
+        raise StartupError(
+            f"AFFECTSR_LANDMARKER_MODEL names {reference}, which is a "
+            f"{loaded.manifest.architecture}; name a landmarker"
+        )
+    if settings.landmarks == "landmarker":
+        return LandmarkerFinder(loaded.module, min_confidence=settings.min_landmark_confidence)
+    try:
+        mesh = MediaPipeMesh()
+    except ImportError as error:
+        raise StartupError(
+            "AFFECTSR_LANDMARKS is mediapipe, which is not installed; "
+            'pip install "affectsr[mediapipe]", or set it to landmarker'
+        ) from error
+    return MediaPipeFinder(mesh, mean_landmarks=loaded.module.mean_landmarks)
+
+
+def _read_out(
+    sr: Tensor, placement: GridPlacement, found: FoundLandmarks | None, index: int
+) -> UpscaledImage:
+    """(3, S, S) float -> the image's own part of it, (H, W, 3) uint8."""
+    left, top, right, bottom = placement.output_box
+    return UpscaledImage(
+        rgb=tensor_to_image(sr[:, top:bottom, left:right]),
+        resampling=placement.resampling,
+        landmark_source="none" if found is None else found.sources[index],
+        landmark_confidence=None if found is None else found.confidences[index],
+    )

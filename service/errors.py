@@ -1,0 +1,140 @@
+"""What can go wrong in the service, by cause. Nothing here knows HTTP; `error_handlers` maps it.
+
+A message names the value, the limit and the remedy, and never a file name of the caller's.
+"""
+
+
+class ServiceError(Exception):
+    """The service cannot do what it was asked to."""
+
+
+# --- what the caller asked for ---
+
+
+class RequestError(ServiceError):
+    """The request itself is wrong, whatever its images hold."""
+
+
+class EmptyBodyError(RequestError):
+    """The request carries no image."""
+
+
+class MalformedBodyError(RequestError):
+    """The multipart body cannot be taken apart."""
+
+
+class BodyTooLargeError(RequestError):
+    """The body has more bytes than the service takes."""
+
+
+class UnsupportedMediaTypeError(RequestError):
+    """The body's content type is not one that the endpoint reads."""
+
+
+class TooManyImagesError(RequestError):
+    """One request carries more images than the service takes at once."""
+
+
+class UnknownParameterError(RequestError):
+    """A query parameter or form field has a name that means nothing here."""
+
+
+class InvalidParameterError(RequestError):
+    """A parameter's value is outside what the service can do."""
+
+
+class ConflictingParametersError(RequestError):
+    """Two parameters, or one parameter given twice, contradict each other."""
+
+
+class UnknownModelError(RequestError):
+    """No served model answers to the name."""
+
+
+class NotAcceptableError(RequestError):
+    """The caller accepts none of the forms that the reply can take."""
+
+
+class SlowUploadError(RequestError):
+    """The body did not arrive in time."""
+
+
+class ClientGoneError(RequestError):
+    """The caller closed the connection before the reply was ready."""
+
+
+# --- what an image is ---
+
+
+class ImageError(ServiceError):
+    """One image cannot be upscaled; the others of its request are not concerned."""
+
+
+class EmptyImageError(ImageError):
+    """An image part without bytes."""
+
+
+class UnsupportedImageFormatError(ImageError):
+    """The bytes are no JPEG, PNG or WebP image."""
+
+
+class AnimatedImageError(ImageError):
+    """The file holds several frames."""
+
+
+class CorruptImageError(ImageError):
+    """The bytes begin as an image and cannot be decoded."""
+
+
+class ImageTooLargeError(ImageError):
+    """The image has more bytes or pixels than the service takes."""
+
+
+class ImageTooSmallError(ImageError):
+    """The image has fewer pixels than a face needs."""
+
+
+class ImageTooNarrowError(ImageError):
+    """One side is so much longer than the other that the image is no face crop."""
+
+
+class ItemFailedError(ImageError):
+    """The model failed on this image, alone and retried."""
+
+
+# --- what the service cannot do now ---
+
+
+class CapacityError(ServiceError):
+    """The request is fine and cannot be served now."""
+
+
+class OverloadedError(CapacityError):
+    """Admission is full.
+
+    Attributes:
+        retry_after_seconds: when to come back: whole seconds, at least 1.
+    """
+
+    def __init__(self, message: str, *, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class QueueFullError(CapacityError):
+    """The batcher's queue is full; admission in front of it makes this an inner alarm."""
+
+
+class NotReadyError(CapacityError):
+    """The service is starting, or is on its way out."""
+
+
+class DeadlineExceededError(CapacityError):
+    """The request's deadline passed before its result was there."""
+
+
+# --- what keeps the service from starting ---
+
+
+class StartupError(ServiceError):
+    """The service cannot start; the message says what to change."""

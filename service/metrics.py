@@ -1,0 +1,108 @@
+"""Every time series of the service, in one object with a registry of its own.
+
+Nothing is labelled by caller, file or size: those have no bound.
+"""
+
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+
+STAGES = ("read", "decode", "queue", "infer", "encode", "total")
+
+# Doubling from half a millisecond to past the longest deadline that settings allow by default.
+_SECONDS_BUCKETS = tuple(0.0005 * 2**power for power in range(19))
+_BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class Metrics:
+    """What is counted, by what happened; the names on the wire stand in `__init__`."""
+
+    def __init__(self, *, max_batch_size: int) -> None:
+        self._max_batch_size = max_batch_size
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        self._stage_seconds = Histogram(
+            "affectsr_stage_seconds",
+            "Time that a request spent in a stage; total is the whole of it.",
+            ["stage"],
+            buckets=_SECONDS_BUCKETS,
+            registry=self._registry,
+        )
+        self._requests = self._counter("requests", "Answered requests.", "route", "code")
+        self._rejected = self._counter("rejected", "Requests refused, by problem type.", "reason")
+        self._cancelled = self._counter(
+            "cancelled", "Work dropped because nobody waits for it.", "where"
+        )
+        self._poisoned = self._counter("poisoned", "Images that the model failed on, alone.")
+        self._landmark_source = self._counter(
+            "landmark_source", "Upscaled images by where their landmarks came from.", "source"
+        )
+        self._batch_size = Histogram(
+            "affectsr_batch_size",
+            "Images in a batch.",
+            buckets=_BATCH_BUCKETS,
+            registry=self._registry,
+        )
+        self._batch_fill = self._gauge(
+            "batch_fill_ratio", "Images in the last batch over max_batch_size."
+        )
+        self._queue_depth = self._gauge("queue_depth", "Images that wait for the device.")
+        self._queue_pixels = self._gauge("queue_pixels", "Output pixels that wait.")
+        self._inflight = self._gauge("inflight", "Admitted images whose request is unanswered.")
+        self._ready = self._gauge("ready", "1 when new work is welcome.")
+        self._model_info = self._gauge(
+            "model_info", "1 for each model that is served.", "model", "version", "sha256"
+        )
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"affectsr_{name}", text, labels, registry=self._registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"affectsr_{name}", text, labels, registry=self._registry)
+
+    # --- requests ---
+
+    def request_answered(self, *, route: str, code: int) -> None:
+        self._requests.labels(route, str(code)).inc()
+
+    def request_rejected(self, reason: str) -> None:
+        self._rejected.labels(reason).inc()
+
+    def stage_finished(self, stage: str, seconds: float) -> None:
+        self._stage_seconds.labels(stage).observe(seconds)
+
+    def inflight_changed(self, num_images: int) -> None:
+        self._inflight.set(num_images)
+
+    def image_upscaled(self, *, landmark_source: str) -> None:
+        self._landmark_source.labels(landmark_source).inc()
+
+    # --- the batcher's queue ---
+
+    def queue_changed(self, *, num_items: int, cost: int) -> None:
+        self._queue_depth.set(num_items)
+        self._queue_pixels.set(cost)
+
+    def batch_finished(self, *, num_items: int) -> None:
+        self._batch_size.observe(num_items)
+        self._batch_fill.set(num_items / self._max_batch_size)
+
+    def item_dropped(self, reason: Literal["cancelled", "expired"]) -> None:
+        self._cancelled.labels(f"queue_{reason}").inc()
+
+    def item_failed(self) -> None:
+        self._poisoned.inc()
+
+    # --- the service ---
+
+    def readiness_changed(self, *, is_ready: bool) -> None:
+        self._ready.set(is_ready)
+
+    def model_served(self, *, model: str, version: str, sha256: str) -> None:
+        self._model_info.labels(model, version, sha256).set(1)
+
+    def exposition(self, accept: str) -> tuple[bytes, str]:
+        """All series as text, in the form that the scraper accepts, with its content type."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type

@@ -1,0 +1,108 @@
+"""What stands around every request: its id, its line in the log, the last resort for exceptions.
+
+Pure ASGI: a BaseHTTPMiddleware anywhere would hide from the handlers that a caller has gone.
+"""
+
+import logging
+import re
+import time
+import uuid
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.error_handlers import internal_error_response, service_error_response
+from service.errors import BodyTooLargeError
+from service.logs import request_id_of_context
+from service.metrics import Metrics
+from service.schemas import Problem
+
+logger = logging.getLogger(__name__)
+
+# What may be taken over into headers and log lines; anything else gets an id of ours.
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+# Asked every few seconds by machines: their lines would bury the others.
+_QUIET_ROUTES = frozenset({"/livez", "/readyz", "/metrics"})
+
+
+class RequestMiddleware:
+    """Gives each request an id, answers what nobody caught, and writes its one log line."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started_at = time.monotonic()
+        request_id = _request_id(scope)
+        token = request_id_of_context.set(request_id)
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception:
+            logger.exception("a request failed in a way that nobody foresaw")
+            if status == 0:
+                await internal_error_response()(scope, receive, send_with_id)
+        finally:
+            self._account_for(scope, status, time.monotonic() - started_at)
+            request_id_of_context.reset(token)
+
+    def _account_for(self, scope: Scope, status: int, seconds: float) -> None:
+        # The route's template, never the path: what was typed into a URL has no bound.
+        route = getattr(scope.get("route"), "path", "unmatched")
+        problem = scope.get("state", {}).get("problem")
+        self._metrics.request_answered(route=route, code=status)
+        extra: dict[str, object] = {
+            "method": scope["method"],
+            "route": route,
+            "status": status,
+            "duration_ms": round(seconds * 1000, 1),
+        }
+        if isinstance(problem, Problem):
+            name = problem.type.rpartition(":")[2]
+            self._metrics.request_rejected(name)
+            extra |= {"problem": name, "detail": problem.detail}
+        level = logging.DEBUG if route in _QUIET_ROUTES and status < 400 else logging.INFO
+        logger.log(level, "request", extra=extra)
+
+
+class DeclaredLengthMiddleware:
+    """Refuses a body by the length that its header declares, before a byte of it is read.
+
+    Starlette's RequestBodyLimitMiddleware stands behind it and counts the bytes of bodies that
+    declare none; by itself it answers declared ones too, but in plain text.
+    """
+
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
+        self._app = app
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            declared = Headers(scope=scope).get("content-length", "")
+            if declared.isdecimal() and int(declared) > self._max_body_bytes:
+                error = BodyTooLargeError(
+                    f"the body has {declared} bytes; at most {self._max_body_bytes} are taken: "
+                    "send fewer images at once, or smaller files"
+                )
+                await service_error_response(Request(scope), error)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _request_id(scope: Scope) -> str:
+    given = Headers(scope=scope).get("x-request-id", "")
+    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex

@@ -1,0 +1,1 @@
+"""The HTTP endpoints: parse, call the pipeline, reply."""

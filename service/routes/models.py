@@ -1,0 +1,48 @@
+"""Which models are served, and what was measured when they were published."""
+
+from fastapi import APIRouter, Request
+
+from service.engine.base import ServedModel
+from service.errors import NotReadyError
+from service.pipeline import UpscalePipeline
+from service.routes.services import services_of
+from service.schemas import ModelInfo, ModelList, Problem
+
+router = APIRouter(prefix="", tags=["models"])
+
+
+@router.get("/v1/models")
+async def list_models(request: Request) -> ModelList:
+    """All models in memory; the first of a scale is the one that `scale` alone means."""
+    return ModelList(models=[_describe(model) for model in _pipeline(request).catalogue.models])
+
+
+@router.get(
+    "/v1/models/{name}",
+    responses={404: {"model": Problem, "description": "Not served here."}},
+)
+async def show_model(request: Request, name: str) -> ModelInfo:
+    """One model, by `name` or `name@version`."""
+    return _describe(_pipeline(request).catalogue.find(name))
+
+
+def _pipeline(request: Request) -> UpscalePipeline:
+    pipeline = services_of(request).pipeline
+    if pipeline is None:
+        raise NotReadyError("the service is starting; ask again when /readyz says so")
+    return pipeline
+
+
+def _describe(model: ServedModel) -> ModelInfo:
+    return ModelInfo(
+        name=model.name,
+        version=model.version,
+        reference=model.reference,
+        scale=model.scale,
+        input_side_px=model.lr_size_px,
+        output_side_px=model.lr_size_px * model.scale,
+        num_parameters=model.num_parameters,
+        weights_sha256=model.weights_sha256,
+        metrics=dict(model.metrics),
+        licence=model.licence,
+    )

@@ -1,0 +1,106 @@
+"""POST /v1/upscale."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import TypeVar
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from service.errors import ClientGoneError, NotReadyError, ServiceError
+from service.logs import request_id_of_context
+from service.pipeline import StageTimes, UpscaleOrder
+from service.routes.services import Services, services_of
+from service.routes.upscale_openapi import REQUEST, RESPONSES
+from service.routes.upscale_reply import (
+    choose_reply_type,
+    enclosed_image_type,
+    reply_with_one,
+    reply_with_several,
+    server_timing,
+)
+from service.routes.upscale_request import read_deadline, read_request
+
+router = APIRouter(tags=["upscale"])
+
+T = TypeVar("T")
+
+
+@router.post("/v1/upscale", response_class=Response, responses=RESPONSES, openapi_extra=REQUEST)
+async def upscale(request: Request) -> Response:
+    """Upscale one face crop, or several.
+
+    Send the image as the body (`Content-Type: image/jpeg`, `image/png` or `image/webp`), or one
+    or more as file parts named `image` of a multipart form. The result comes back as the `Accept`
+    header asks: JPEG by default, WebP, PNG, or JSON with the file in base64; several as JSON or as
+    a zip archive.
+
+    A crop is padded to a square by its edge pixels and resampled to the model's grid (32 px for
+    x4, 16 px for x8) unless it has that size already; `X-AffectSR-Resampled` says what was done.
+    """
+    services = services_of(request)
+    times = StageTimes()
+    started_at = services.clock()
+    response = await _answer(request, services, times, started_at)
+    times.record("total", services.clock() - started_at)
+    for stage, seconds in times.seconds.items():
+        services.metrics.stage_finished(stage, seconds)
+    response.headers["Server-Timing"] = server_timing(times)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+async def _answer(
+    request: Request, services: Services, times: StageTimes, started_at: float
+) -> Response:
+    if services.pipeline is None:
+        raise NotReadyError("the service is starting; come back when /readyz says so")
+    deadline = read_deadline(request, services.settings, now=started_at)
+    received = await read_request(
+        request, services.settings, deadline=deadline, clock=services.clock
+    )
+    times.record("read", services.clock() - started_at)
+    accept = ", ".join(request.headers.getlist("accept"))
+    reply_type = choose_reply_type(accept, num_images=len(received.images))
+    order = UpscaleOrder(
+        images=received.images,
+        scale=received.scale,
+        model=received.model,
+        media_type=enclosed_image_type(reply_type),
+        deadline=deadline,
+    )
+    outcomes = await _unless_caller_leaves(request, services.pipeline.upscale(order, times))
+    if len(outcomes) > 1:
+        return reply_with_several(
+            outcomes,
+            reply_type,
+            request_id=request_id_of_context.get() or "",
+            describe_problem=services.describe_problem,
+        )
+    if isinstance(outcomes[0], ServiceError):
+        raise outcomes[0]
+    return reply_with_one(outcomes[0], reply_type)
+
+
+async def _unless_caller_leaves(request: Request, work: Coroutine[None, None, T]) -> T:
+    """Wait for the work, but cancel it as soon as nobody waits for its answer.
+
+    Raises:
+        ClientGoneError: the caller closed the connection.
+    """
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_wait_for_disconnect(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise ClientGoneError("the caller left before its result was ready")
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def _wait_for_disconnect(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,250 @@
+"""Every knob of the service: one field each, with default, unit and the reason for the default.
+
+Read from the environment (`AFFECTSR_...`) once, when a `Settings` is made, never at import.
+"""
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+ENV_PREFIX = "AFFECTSR_"
+
+# Kubernetes writes these for every service of the namespace; one that is named "affectsr" makes
+# AFFECTSR_PORT=tcp://..., which is why no field here is called `port`.
+_KUBERNETES_LINKS = re.compile(r"AFFECTSR_(SERVICE_(HOST|PORT.*)|PORT(_\d+_(TCP|UDP).*)?)")
+
+
+class Settings(BaseSettings):
+    """The service's configuration, checked as a whole before anything starts."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid")
+
+    http_host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
+    http_port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks one.")
+
+    model_root: Path | None = Field(
+        None, description="Folder of published models; unset: the versions that come along."
+    )
+    models: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("affectsrnet-x4", "affectsrnet-x8"),
+        min_length=1,
+        description="Models to load, separated by commas; `name@version` pins one.",
+    )
+    landmarker_model: str = Field(
+        "landmarker", description="Model that finds the landmarks and holds the mean face."
+    )
+    landmarks: Literal["landmarker", "mediapipe"] = Field(
+        "landmarker",
+        description="Who finds the landmarks. `mediapipe` is the paper's way, one face at a time; "
+        "it needs the extra of that name.",
+    )
+    min_landmark_confidence: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Below this confidence of the landmarker the mean face stands in.",
+    )
+
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = Field(
+        "auto", description="`auto` takes a CUDA device where there is one; else `cpu`, `cuda:0`."
+    )
+    cpu_dtype: Literal["float32", "bfloat16"] = Field(
+        "float32", description="Arithmetic on the CPU; float32 is the reference."
+    )
+    torch_num_threads: int = Field(
+        0, ge=0, description="CPU threads of the network; 0 takes every core."
+    )
+
+    max_batch_size: int = Field(16, ge=1, le=256, description="Faces in one forward pass.")
+    max_batch_pixels: int = Field(
+        16 * 128 * 128,
+        ge=128 * 128,
+        description="Output pixels of one forward pass: bounds the memory of a batch.",
+        json_schema_extra={"unit": "px"},
+    )
+    max_wait_ms: float = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="How long an idle device waits for a fuller batch; with one device waiting "
+        "never wins.",
+        json_schema_extra={"unit": "ms"},
+    )
+    queue_capacity: int = Field(
+        128,
+        ge=2,
+        description="Images that may wait; admission stays below it and answers 429 beyond.",
+    )
+
+    max_images_per_request: int = Field(16, ge=1, description="Images in one request.")
+    max_body_bytes: int = Field(
+        16 * 2**20,
+        ge=1024,
+        description="Bytes of a whole request: sixteen crops of 1 MiB.",
+        json_schema_extra={"unit": "bytes"},
+    )
+    max_image_bytes: int = Field(
+        8 * 2**20,
+        ge=1024,
+        description="Bytes of one image: a 1024 px PNG with 16 bits and alpha just fits.",
+        json_schema_extra={"unit": "bytes"},
+    )
+    min_image_side_px: int = Field(
+        8,
+        ge=1,
+        description="Shorter side of an image: below it a face has no expression.",
+        json_schema_extra={"unit": "px"},
+    )
+    max_image_side_px: int = Field(
+        1024,
+        ge=32,
+        le=16384,
+        description="Longer side of an image: more is a photo, not a face crop.",
+        json_schema_extra={"unit": "px"},
+    )
+    max_aspect_ratio: float = Field(
+        4,
+        ge=1,
+        description="Longer side over shorter side: beyond it next to nothing of the network's "
+        "square grid would be face.",
+    )
+    codec_threads: int = Field(
+        0, ge=0, description="Threads that decode and encode; 0 takes one for each core."
+    )
+
+    upload_timeout_ms: int = Field(
+        20_000,
+        ge=1,
+        description="Time for a request's body to arrive; a slower one is answered 408.",
+        json_schema_extra={"unit": "ms"},
+    )
+    request_timeout_ms: int = Field(
+        30_000,
+        ge=1,
+        description="Deadline of a request that names none in X-Request-Timeout-Ms.",
+        json_schema_extra={"unit": "ms"},
+    )
+    max_request_timeout_ms: int = Field(
+        120_000,
+        ge=1,
+        description="Longest deadline that a request may name.",
+        json_schema_extra={"unit": "ms"},
+    )
+    keep_alive_seconds: int = Field(
+        75,
+        ge=1,
+        description="Idle time of a connection: longer than a load balancer's usual 60 s, so that "
+        "it closes first.",
+        json_schema_extra={"unit": "s"},
+    )
+    shutdown_grace_seconds: int = Field(
+        30,
+        ge=1,
+        description="Time for admitted work to finish after SIGTERM.",
+        json_schema_extra={"unit": "s"},
+    )
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe log line that is written."
+    )
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", description="`auto` writes text to a terminal and JSON lines elsewhere."
+    )
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _split_at_commas(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @model_validator(mode="after")
+    def _check_bounds_against_each_other(self) -> "Settings":
+        if self.max_images_per_request > self.admission_capacity:
+            raise ValueError(
+                f"max_images_per_request is {self.max_images_per_request} and queue_capacity is "
+                f"{self.queue_capacity}; a full request could never be admitted: raise "
+                f"queue_capacity to at least {self.max_images_per_request + 1}"
+            )
+        if self.request_timeout_ms > self.max_request_timeout_ms:
+            raise ValueError(
+                f"request_timeout_ms is {self.request_timeout_ms}; it must not exceed "
+                f"max_request_timeout_ms, {self.max_request_timeout_ms}"
+            )
+        if self.max_image_bytes > self.max_body_bytes:
+            raise ValueError(
+                f"max_image_bytes is {self.max_image_bytes}; it must not exceed max_body_bytes, "
+                f"{self.max_body_bytes}"
+            )
+        if self.min_image_side_px > self.max_image_side_px:
+            raise ValueError(
+                f"min_image_side_px is {self.min_image_side_px}; it must not exceed "
+                f"max_image_side_px, {self.max_image_side_px}"
+            )
+        return self
+
+    @property
+    def admission_capacity(self) -> int:
+        """Images that may be admitted at once: one less than the queue holds.
+
+        Every queued image was admitted and counts at least 1 there, so the queue is never full.
+        """
+        return self.queue_capacity - 1
+
+
+def environment_name(field: str) -> str:
+    """Name of the environment variable that sets a field."""
+    return f"{ENV_PREFIX}{field}".upper()
+
+
+def unknown_environment_names(names: Iterable[str] | None = None) -> list[str]:
+    """Variables with our prefix that no field reads: most likely misspelt, so worth a warning."""
+    known = {environment_name(field) for field in Settings.model_fields}
+    present = os.environ if names is None else names
+    return sorted(
+        name
+        for name in present
+        if name.upper().startswith(ENV_PREFIX)
+        and name.upper() not in known
+        and not _KUBERNETES_LINKS.fullmatch(name.upper())
+    )
+
+
+def describe_invalid_settings(error: ValidationError) -> str:
+    """One line that names each wrong setting by its environment variable, value and limit."""
+    parts = []
+    for problem in error.errors():
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["loc"]:
+            name = environment_name(str(problem["loc"][0]))
+            parts.append(f"{name}={problem['input']}: {message}")
+        else:
+            parts.append(message)
+    return "; ".join(parts)
+
+
+def settings_markdown() -> str:
+    """The settings as a table in Markdown; the README holds a copy that a test compares."""
+    lines = ["| variable | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        extra = field.json_schema_extra
+        unit = extra.get("unit") if isinstance(extra, dict) else None
+        default = _describe_default(field.default)
+        lines.append(
+            f"| `{environment_name(name)}` | {default}{f' {unit}' if unit else ''} "
+            f"| {field.description} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _describe_default(value: object) -> str:
+    if value is None:
+        return "unset"
+    if isinstance(value, tuple):
+        return f"`{','.join(value)}`"
+    return f"`{value}`"
