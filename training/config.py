@@ -123,12 +123,14 @@ class LandmarkTaskConfig:
         network: Sizes of the network.
         lr_sides_px: Sides that faces are downsampled to, in turn.
         non_face_probability: Share of a batch that is made faceless, for the confidence.
+        face_model_draws: Warped training faces from which the linear face model is fitted.
     """
 
     network: LandmarkerConfig = field(default_factory=LandmarkerConfig)
     kind: Literal["landmarks"] = "landmarks"
     lr_sides_px: tuple[int, ...] = (16, 32)
     non_face_probability: float = 0.1
+    face_model_draws: int = 24_000
 
 
 @dataclass(frozen=True, kw_only=True)

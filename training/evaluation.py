@@ -178,11 +178,15 @@ def _find_landmarks(network: Landmarker, pack: FacePack, *, side_px: int) -> tup
 
 
 def _estimate_correlation(pair: Tensor, *, draws: int = 2000) -> Estimate:
-    """Pearson correlation of the two rows of a (2, N) tensor, with a bootstrap over faces."""
+    """Pearson correlation of the two rows of a (2, N) tensor, with a bootstrap over faces.
+
+    Draws of a single face many times have no correlation and are left out of the interval.
+    """
     values = pair.double().numpy()
     count = values.shape[1]
     picks = np.random.default_rng(0).integers(count, size=(draws, count))
-    resampled = [np.corrcoef(values[:, pick])[0, 1] for pick in picks]
+    spread = [pick for pick in picks if values[:, pick].std(1).min() > 0]
+    resampled = [np.corrcoef(values[:, pick])[0, 1] for pick in spread]
     low, high = np.percentile(resampled, [2.5, 97.5])
     return Estimate(float(np.corrcoef(values)[0, 1]), float(low), float(high), count)
 

@@ -53,7 +53,7 @@ def psnr(images: Tensor, references: Tensor, *, crop_border: int = CROP_BORDER_P
 def ssim(image: RgbImage, reference: RgbImage, *, crop_border: int = CROP_BORDER_PX) -> float:
     """SSIM of two (H, W, 3) uint8 RGB images on Y: uniform 7x7 window, data range 255."""
     first, second = (_crop(_luma_of(i), crop_border) for i in (image, reference))
-    return float(structural_similarity(first, second, data_range=255))  # type: ignore[no-untyped-call]
+    return float(structural_similarity(first, second, data_range=255))
 
 
 def normalised_mean_error(predicted: Tensor, truth: Tensor) -> Tensor:

@@ -145,7 +145,7 @@ class Trainer:
         faces = self._dataset.train_batch(batch_size=config.batch_size, generator=generator)
         loss = self._task.compute_loss(faces, generator=generator)
         self._optimizer.zero_grad(set_to_none=True)
-        loss.total.backward()  # type: ignore[no-untyped-call]
+        loss.total.backward()
         norm = torch.nn.utils.clip_grad_norm_(
             network.parameters(), config.optimizer.max_gradient_norm
         )

@@ -22,7 +22,7 @@ def one_thread() -> None:
 
 @pytest.fixture
 def make_pack(tmp_path: Path) -> MakePack:
-    """Write a pack of smooth random "faces" whose landmarks lie on a grid that moves with them."""
+    """Write a pack of coarse random "faces" whose landmarks scatter about a grid."""
 
     def make(name: str = "faces", *, faces: int = 12, validation: int = 3) -> Path:
         rng = np.random.default_rng(len(name))
@@ -31,7 +31,7 @@ def make_pack(tmp_path: Path) -> MakePack:
         grid = np.stack(np.meshgrid(np.linspace(0.2, 0.8, 24), np.linspace(0.2, 0.8, 20)), -1)
         points = grid.reshape(-1, 2)[:478]
         landmarks = np.zeros((faces, 478, 3), dtype=np.float32)
-        landmarks[..., :2] = points + rng.normal(0, 0.02, (faces, 1, 2))
+        landmarks[..., :2] = points + rng.normal(0, 0.02, (faces, 478, 2))
         records = [
             FaceRecord(
                 file=f"{i}.png",
@@ -71,7 +71,7 @@ def tiny_config() -> TrainConfig:
 def landmark_config(tiny_config: TrainConfig) -> TrainConfig:
     return TrainConfig(
         name="marks",
-        task=LandmarkTaskConfig(),
+        task=LandmarkTaskConfig(face_model_draws=600),
         data=tiny_config.data,
         max_steps=2,
         batch_size=4,

@@ -49,7 +49,7 @@ def test_training_lowers_the_loss_and_leaves_a_curve(
         optimizer=OptimizerConfig(learning_rate=5e-3, warmup_steps=2, ema_decay=0.5),
     )
     result = run(config, packs=make_pack(), runs=tmp_path)
-    lines = [json.loads(line) for line in (tmp_path / "tiny/curve.jsonl").open()]
+    lines = [json.loads(line) for line in (tmp_path / "tiny/curve.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [0, 20, 40]
     assert [line["images_seen"] for line in lines] == [0, 40, 80]
     assert lines[-1]["psnr_gain_db"] > lines[0]["psnr_gain_db"] + 0.05

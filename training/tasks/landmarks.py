@@ -24,7 +24,6 @@ RIGHT_WITHIN_NME = 0.08
 _DEPTH_WEIGHT = 0.5  # z steers nothing that is drawn; it follows x and y
 _EXPRESSIVE_WEIGHT = 2.0  # eyes and mouth, where expressions happen
 _CONFIDENCE_WEIGHT = 0.05
-_MODEL_DRAWS = 24_000
 _VALIDATION_BATCH = 100
 
 
@@ -42,7 +41,7 @@ class LandmarkTask:
         device: torch.device,
     ) -> None:
         landmarker = Landmarker(task.network)
-        fit_linear_face_model(landmarker, dataset, config)
+        fit_linear_face_model(landmarker, dataset, config, draws=task.face_model_draws)
         self.network: nn.Module = landmarker.to(device)
         self._config = config
         self._task = task
@@ -121,10 +120,10 @@ class LandmarkTask:
         def closure() -> Tensor:
             optimizer.zero_grad()
             loss = F.binary_cross_entropy_with_logits(logits * scaling[0] + scaling[1], is_right)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             return loss
 
-        optimizer.step(closure)  # type: ignore[no-untyped-call]
+        optimizer.step(closure)
         network.calibration.copy_(scaling.detach())
 
     @torch.no_grad()
@@ -173,7 +172,7 @@ class LandmarkTask:
 
 
 def fit_linear_face_model(
-    landmarker: Landmarker, dataset: FaceDataset, config: TrainConfig
+    landmarker: Landmarker, dataset: FaceDataset, config: TrainConfig, *, draws: int
 ) -> None:
     """Set the Landmarker's mean face and PCA basis from warped training landmarks.
 
@@ -181,9 +180,9 @@ def fit_linear_face_model(
     framing that the network will be asked for.
     """
     truth = dataset.train_landmarks()
-    draws = step_generator(seed=config.seed, step=0)
-    rows = torch.randint(len(truth), (_MODEL_DRAWS,), generator=draws).numpy()
-    warped = _warp_points(torch.from_numpy(truth[rows]), config.augmentation, draws)
+    generator = step_generator(seed=config.seed, step=0)
+    rows = torch.randint(len(truth), (draws,), generator=generator).numpy()
+    warped = _warp_points(torch.from_numpy(truth[rows]), config.augmentation, generator)
     points = warped.flatten(1).double().numpy()
     mean = points.mean(0)
     covariance = np.cov(points - mean, rowvar=False)

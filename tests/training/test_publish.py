@@ -1,0 +1,117 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from model_store.landmarks.landmarker import Landmarker
+from model_store.store import ModelStore
+from tests.training.conftest import MakePack
+from training.__main__ import main
+from training.config import SuperResolutionTaskConfig, TrainConfig
+from training.data.datasets import FaceDataset
+from training.errors import DataError
+from training.publish import publish_run
+from training.tasks.build import build_task
+from training.trainer import Trainer
+
+
+def train(config: TrainConfig, *, packs: Path, store: ModelStore, runs: Path) -> Path:
+    """Run a configuration to its end and return the run's folder."""
+    dataset = FaceDataset(config.data, root=packs)
+    task = build_task(config, dataset=dataset, store=store, device=torch.device("cpu"))
+    folder = runs / config.name
+    Trainer(config, task, dataset=dataset, folder=folder, start="nothing").run()
+    return folder
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ModelStore:
+    return ModelStore(tmp_path / "store")
+
+
+def test_a_landmarker_then_a_fused_network_go_from_pack_to_published_version(
+    tiny_config: TrainConfig,
+    landmark_config: TrainConfig,
+    make_pack: MakePack,
+    store: ModelStore,
+    tmp_path: Path,
+) -> None:
+    make_pack("test_faces", faces=4, validation=0)
+    packs = make_pack()
+    marks = train(landmark_config, packs=packs, store=store, runs=tmp_path)
+    landmarker, report = publish_run(
+        marks, name="landmarker", packs_root=packs, test_packs=["test_faces"], store=store
+    )
+    assert landmarker.reference == "landmarker@1"
+    assert {"test_faces/nme_16px", "mean/mouth_correlation_32px"} <= set(landmarker.metrics)
+    network = store.load("landmarker").module
+    assert isinstance(network, Landmarker)
+    assert network.calibration.tolist() != [1.0, 0.0]
+
+    assert isinstance(tiny_config.task, SuperResolutionTaskConfig)
+    fused = replace(tiny_config.task.network, landmark_fusion=True, graph_map_channels=8)
+    config = replace(tiny_config, task=SuperResolutionTaskConfig(network=fused))
+    run = train(config, packs=packs, store=store, runs=tmp_path)
+    manifest, report = publish_run(
+        run, name=None, packs_root=packs, test_packs=["test_faces"], store=store
+    )
+    assert manifest.reference == "tiny@1"
+    assert manifest.training.data == {"faces": 9}
+    assert manifest.training.start == "nothing"
+    assert manifest.training.steps in (0, 2, 4, 6)
+    assert "Research only" in manifest.licence
+    measured = report.sets[0].estimates["psnr_gain_db"]
+    assert measured.n == 4
+    assert manifest.metrics["test_faces/psnr_gain_db"] == pytest.approx(measured.mean, abs=1e-5)
+    assert store.load("tiny").module(torch.rand(1, 3, 32, 32), torch.rand(1, 478, 3)).shape == (
+        1,
+        3,
+        128,
+        128,
+    )
+
+
+def test_what_was_learnt_from_is_no_test_set(
+    tiny_config: TrainConfig, make_pack: MakePack, store: ModelStore, tmp_path: Path
+) -> None:
+    packs = make_pack()
+    run = train(tiny_config, packs=packs, store=store, runs=tmp_path)
+    with pytest.raises(DataError, match="faces was learnt from; a test set must not be"):
+        publish_run(run, name=None, packs_root=packs, test_packs=["faces"], store=store)
+    assert store.names() == []
+
+
+def test_the_command_line_trains_evaluates_and_publishes(
+    make_pack: MakePack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_pack("test_faces", faces=4, validation=0)
+    packs = make_pack()
+    config = tmp_path / "tiny.toml"
+    config.write_text(
+        "name = 'tiny'\nmax_steps = 2\nbatch_size = 2\nvalidate_every = 2\n"
+        "[data]\npacks = ['faces']\n[task]\nkind = 'super_resolution'\n[task.network]\nscale = 8\n"
+        "num_features = 8\ngrowth_channels = 4\nnum_blocks = 1\nlandmark_fusion = false\n"
+    )
+    places = ["--packs", str(packs)]
+    train_it = ["train", str(config), *places, "--runs", str(tmp_path), "--device", "cpu"]
+    assert main(train_it) == 0
+    assert "stopped by max_steps at step 2" in capsys.readouterr().out
+    assert main(train_it) == 1
+    assert "--resume goes on with it" in capsys.readouterr().err
+    assert main([*train_it, "--resume", "--init", "x@1"]) == 1
+    assert "exclude each other" in capsys.readouterr().err
+
+    report = tmp_path / "report.json"
+    tests = [*places, "--test", "test_faces"]
+    assert main(["evaluate", str(tmp_path / "tiny"), *tests, "--json", str(report)]) == 0
+    assert "psnr_gain_db" in capsys.readouterr().out
+    estimates = json.loads(report.read_text())["sets"][0]["estimates"]
+    assert estimates["ssim"]["low"] <= estimates["ssim"]["mean"] <= estimates["ssim"]["high"]
+
+    store = ["--store", str(tmp_path / "store")]
+    assert main(["publish", str(tmp_path / "tiny"), *tests, *store]) == 0
+    assert "published tiny@1" in capsys.readouterr().out
+    assert main(["evaluate", "absent", *tests]) == 1
+    assert "no run's folder either" in capsys.readouterr().err
