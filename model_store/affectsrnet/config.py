@@ -30,7 +30,7 @@ class AffectSRNetConfig:
         gcn_layers: graph convolutions, one behind the other.
         graph_map_channels: channels of the map that meets the image features.
         splat_sigma: standard deviation of a node's Gaussian in crop units (0.03 is about 4 px of
-            128, half the distance between neighbouring nodes of a cheek).
+            128, and about the median length of the graph's edges on aligned faces).
         msaf_reduction: r of III-D, by which the joint representation is narrower than a block.
         msaf_block_dropout: share of the blocks dropped in training (Su et al. 2020).
     """

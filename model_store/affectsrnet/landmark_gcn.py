@@ -42,7 +42,7 @@ class LandmarkGCN(nn.Module):
 
         Returns:
             (N, 478, num_features), in the weights' dtype. Computed outside autocast: it costs
-            little, and bf16 cannot tell neighbouring landmarks apart.
+            little, and what an expression moves is small beside what bf16 rounds off.
         """
         with torch.autocast(landmarks.device.type, enabled=False):
             centre = landmarks.new_tensor((0.5, 0.5, 0.0))

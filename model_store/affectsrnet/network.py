@@ -71,14 +71,15 @@ class AffectSRNet(nn.Module):
 
         features = self.conv_first((2 * lr - 1).to(self.conv_first.weight.dtype))
         features = features + self.conv_body(self.body(features))
-        # From here on a bf16 training step on a CPU is a third faster so, at no cost elsewhere.
+        # From here on, in this memory format: a bf16 training step at x8 on a CPU then takes a
+        # quarter less time, and no case that we measured takes more.
         features = features.contiguous(memory_format=torch.channels_last)
         features = self._merge(0, features, nodes, landmarks)
         for stage in range(1, self.config.num_upsamplings + 1):
             upsampled = _upsample_x2(features, mode=self.config.upsampling)
             features = _leaky_relu(self.get_submodule(f"conv_up{stage}")(upsampled))
             features = self._merge(stage, features, nodes, landmarks)
-        residual = self.conv_last(_leaky_relu(self.conv_hr(features)))
+        residual: Tensor = self.conv_last(_leaky_relu(self.conv_hr(features)))
 
         return _upscale_bicubic(lr, scale=self.config.scale) + residual.to(lr.dtype)
 

@@ -67,7 +67,7 @@ class ResidualDenseBlock(nn.Module):
             new = self.get_submodule(f"norm{k}")(self.get_submodule(f"conv{k}")(dense))
             new = F.leaky_relu(new, LEAKY_SLOPE, inplace=True)
             dense = torch.cat((dense, new), dim=1)  # one growth_channels wider each time
-        last = self.get_submodule(f"norm{NUM_DENSE_CONVS}")(
+        last: Tensor = self.get_submodule(f"norm{NUM_DENSE_CONVS}")(
             self.get_submodule(f"conv{NUM_DENSE_CONVS}")(dense)
         )
         return features + RESIDUAL_SCALE * last
