@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import logging
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"wrong settings: {describe_invalid_settings(error)}", EXIT_USAGE)
     for name in unknown_environment_names():
         print(f"affectsr: warning: {name} is set and means nothing here", file=sys.stderr)
+    # Pillow warns of bad EXIF by what stands in it; we take such images and log no bytes of them.
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     # torch takes seconds to import; what does not need it should not wait for it.
     match options.command:
         case "serve":

@@ -49,13 +49,12 @@ class GridPlacement:
     def output_box(self) -> tuple[int, int, int, int]:
         """The image's part of the square output: left, top, right, bottom in px.
 
-        Edges are rounded to whole pixels, so the result may lie up to half an output pixel off.
+        In whole pixels, so the result may lie up to half an output pixel off.
         """
-        factor = self.grid_px * self.scale / self.square_px
-        left, _, top, _ = self.padding
-        return (
-            round(left * factor),
-            round(top * factor),
-            max(round(left * factor) + 1, round((left + self.width) * factor)),
-            max(round(top * factor) + 1, round((top + self.height) * factor)),
-        )
+        output_px = self.grid_px * self.scale
+        factor = output_px / self.square_px
+        width = max(1, round(self.width * factor))
+        height = max(1, round(self.height * factor))
+        left = min(round(self.padding[0] * factor), output_px - width)
+        top = min(round(self.padding[2] * factor), output_px - height)
+        return left, top, left + width, top + height

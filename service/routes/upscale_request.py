@@ -134,8 +134,8 @@ async def _read_body(request: Request, received: ReceivedRequest, settings: Sett
         return
     if not content_type.startswith("image/") and content_type != "application/octet-stream":
         raise UnsupportedMediaTypeError(
-            f"Content-Type is {_quote(content_type)}; send image/jpeg, image/png, image/webp or "
-            "multipart/form-data"
+            f"Content-Type is {_quote(content_type) if content_type else 'missing'}; send "
+            "image/jpeg, image/png, image/webp or multipart/form-data"
         )
     received.images.append(body)
 

@@ -1,0 +1,35 @@
+"""Fixtures of the service's tests: settings, a stand-in engine, an application to talk to."""
+
+import os
+
+import pytest
+
+from service.settings import Settings
+from tests.fakes import ManualClock, NearestEngine
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("AFFECTSR_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return Settings(codec_threads=2)
+
+
+@pytest.fixture
+def engine() -> NearestEngine:
+    return NearestEngine()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
