@@ -182,8 +182,8 @@ def test_a_publication_that_fails_leaves_nothing(
     torch.nn.init.constant_(network.conv_last.bias, float("nan"))
     with pytest.raises(ValueError, match=r"conv_last\.bias is not finite"):
         publish(network)
-    with pytest.raises(ValueError, match="model name is 'Über'"):
-        publish(AffectSRNet(TINY), name="Über")
+    with pytest.raises(ValueError, match="model name is '\u00dcber'"):
+        publish(AffectSRNet(TINY), name="\u00dcber")
     with pytest.raises(ValueError, match="no architecture that can be published"):
         publish(nn.Linear(1, 1))
     assert store.names() == []
