@@ -161,8 +161,8 @@ def _load_upscaler(
     loaded = store.load(reference, device=device)
     if not isinstance(loaded.module, AffectSRNet):
         raise StartupError(
-            f"AFFECTSR_MODELS names {reference}, which is a {loaded.manifest.architecture}; "
-            "name models that upscale, such as affectsrnet-x4"
+            f"AFFECTSR_MODELS names {reference}, whose architecture is "
+            f"{loaded.manifest.architecture}; name models that upscale, such as affectsrnet-x4"
         )
     return _served(loaded.manifest, loaded.module), loaded.module
 
@@ -185,7 +185,7 @@ def _open_finder(store: ModelStore, settings: Settings, device: torch.device) ->
     loaded = store.load(reference, device=device)
     if not isinstance(loaded.module, Landmarker):
         raise StartupError(
-            f"AFFECTSR_LANDMARKER_MODEL names {reference}, which is a "
+            f"AFFECTSR_LANDMARKER_MODEL names {reference}, whose architecture is "
             f"{loaded.manifest.architecture}; name a landmarker"
         )
     if settings.landmarks == "landmarker":

@@ -1,0 +1,41 @@
+import pytest
+
+from service.settings import Settings
+from tests.fakes import NearestEngine
+from tests.service.support import assert_problem, client_of
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_models_are_listed_as_the_settings_order_them(
+    settings: Settings, engine: NearestEngine
+) -> None:
+    async with client_of(settings, engine) as client:
+        models = (await client.get("/v1/models")).json()["models"]
+    assert [model["reference"] for model in models] == ["affectsrnet-x4@1", "affectsrnet-x8@1"]
+
+
+@pytest.mark.parametrize("name", ["affectsrnet-x8", "affectsrnet-x8@1"])
+async def test_one_model_is_shown_with_what_was_measured(
+    name: str, settings: Settings, engine: NearestEngine
+) -> None:
+    async with client_of(settings, engine) as client:
+        response = await client.get(f"/v1/models/{name}")
+    assert response.json() == {
+        "name": "affectsrnet-x8",
+        "version": "1",
+        "reference": "affectsrnet-x8@1",
+        "scale": 8,
+        "input_side_px": 16,
+        "output_side_px": 128,
+        "num_parameters": 7,
+        "weights_sha256": "0" * 64,
+        "metrics": {"psnr_gain_db": 3.5},
+        "licence": "Apache-2.0",
+    }
+
+
+async def test_unknown_model_is_404(settings: Settings, engine: NearestEngine) -> None:
+    async with client_of(settings, engine) as client:
+        response = await client.get("/v1/models/srcnn")
+    assert_problem(response, status=404, kind="unknown-model", says="model 'srcnn' is not served")

@@ -1,0 +1,61 @@
+"""Real networks, tiny and untrained, published as the service expects them."""
+
+from pathlib import Path
+
+import torch
+
+from model_store.affectsrnet.config import AffectSRNetConfig
+from model_store.affectsrnet.network import AffectSRNet
+from model_store.landmarks.landmarker import Landmarker, LandmarkerConfig
+from model_store.manifest import TrainingRecord
+from model_store.store import ModelStore
+
+RECORD = TrainingRecord(
+    start="nothing", data={}, data_digests={}, steps=0, images_seen=0, config={}
+)
+
+
+def tiny_network(scale: int, *, landmark_fusion: bool = True) -> AffectSRNet:
+    torch.manual_seed(scale)
+    return AffectSRNet(
+        AffectSRNetConfig(
+            scale=scale,
+            num_features=8,
+            growth_channels=4,
+            num_blocks=1,
+            gcn_features=8,
+            gcn_layers=1,
+            graph_map_channels=8,
+            landmark_fusion=landmark_fusion,
+        )
+    ).eval()
+
+
+def tiny_landmarker(*, confidence_logit: float = 3.0) -> Landmarker:
+    torch.manual_seed(0)
+    landmarker = Landmarker(
+        LandmarkerConfig(num_coefficients=4, widths=(4, 5, 6, 8), blocks=(1, 1, 1, 1))
+    )
+    torch.nn.init.zeros_(landmarker.confidence.weight)
+    torch.nn.init.constant_(landmarker.confidence.bias, confidence_logit)
+    torch.nn.init.normal_(landmarker.basis, std=0.01)
+    return landmarker.eval()
+
+
+def publish_tiny_models(root: Path) -> ModelStore:
+    """Publish affectsrnet-x4, affectsrnet-x8 and a landmarker that is always sure."""
+    store = ModelStore(root)
+    for name, network in (
+        ("affectsrnet-x4", tiny_network(4)),
+        ("affectsrnet-x8", tiny_network(8)),
+        ("landmarker", tiny_landmarker()),
+    ):
+        store.publish(
+            network,
+            name=name,
+            metrics={"mean/psnr_gain_db": 1.25},
+            training=RECORD,
+            licence="Research only",
+            git_commit="abc",
+        )
+    return store
