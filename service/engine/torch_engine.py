@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model_store.affectsrnet.network import AffectSRNet
+from model_store.errors import ModelNotFoundError
 from model_store.image_tensor import (
     RgbImage,
     image_to_tensor,
@@ -20,7 +21,7 @@ from model_store.image_tensor import (
 from model_store.landmarks.landmarker import Landmarker
 from model_store.landmarks.mediapipe_mesh import MediaPipeMesh
 from model_store.manifest import ModelManifest
-from model_store.store import ModelStore
+from model_store.store import LoadedModel, ModelStore
 from service.engine.base import ServedModel, UpscaledImage
 from service.engine.grid import GridPlacement
 from service.engine.landmark_finders import (
@@ -121,8 +122,8 @@ def load_torch_engine(store: ModelStore, settings: Settings) -> TorchEngine:
     Sets torch's number of threads for the calling thread, so call it on the engine's own.
 
     Raises:
-        ModelStoreError: a model is missing, half-written or not what was published.
-        StartupError: the device or MediaPipe is not there, or a model is of the wrong kind.
+        ModelStoreError: a model is half-written or not what was published.
+        StartupError: a model, the device or MediaPipe is not there, or a model of another kind.
     """
     torch.set_num_threads(settings.torch_num_threads or available_cores())
     device = _find_device(settings.device)
@@ -158,13 +159,23 @@ def _find_device(name: str) -> torch.device:
 def _load_upscaler(
     store: ModelStore, reference: str, device: torch.device
 ) -> tuple[ServedModel, AffectSRNet]:
-    loaded = store.load(reference, device=device)
+    loaded = _load(store, reference, device, variable="AFFECTSR_MODELS")
     if not isinstance(loaded.module, AffectSRNet):
         raise StartupError(
             f"AFFECTSR_MODELS names {reference}, whose architecture is "
             f"{loaded.manifest.architecture}; name models that upscale, such as affectsrnet-x4"
         )
     return _served(loaded.manifest, loaded.module), loaded.module
+
+
+def _load(store: ModelStore, reference: str, device: torch.device, *, variable: str) -> LoadedModel:
+    try:
+        return store.load(reference, device=device)
+    except ModelNotFoundError as error:
+        raise StartupError(
+            f"{variable} names {reference}, and {error}; name a published one, or set "
+            "AFFECTSR_MODEL_ROOT to the folder that holds it"
+        ) from error
 
 
 def _served(manifest: ModelManifest, network: AffectSRNet) -> ServedModel:
@@ -182,7 +193,7 @@ def _served(manifest: ModelManifest, network: AffectSRNet) -> ServedModel:
 
 def _open_finder(store: ModelStore, settings: Settings, device: torch.device) -> LandmarkFinder:
     reference = settings.landmarker_model
-    loaded = store.load(reference, device=device)
+    loaded = _load(store, reference, device, variable="AFFECTSR_LANDMARKER_MODEL")
     if not isinstance(loaded.module, Landmarker):
         raise StartupError(
             f"AFFECTSR_LANDMARKER_MODEL names {reference}, whose architecture is "

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from model_store.errors import ChecksumMismatchError, FaceNotFoundError, ModelNotFoundError
+from model_store.errors import ChecksumMismatchError, FaceNotFoundError
 from model_store.image_tensor import RgbImage, images_to_tensor, tensor_to_image
 from model_store.store import ModelStore
 from service.engine.base import Resampling, ServedModel, UpscaledImage
@@ -202,7 +202,9 @@ def test_published_models_are_loaded_in_the_order_of_the_settings(store: ModelSt
 
 
 def test_model_that_is_not_published_is_named(store: ModelStore) -> None:
-    with pytest.raises(ModelNotFoundError, match="affectsrnet-x2"):
+    with pytest.raises(
+        StartupError, match=r"AFFECTSR_MODELS names affectsrnet-x2, and there is no"
+    ):
         load_torch_engine(store, Settings(models=("affectsrnet-x2",)))
 
 
