@@ -154,7 +154,9 @@ class ModelStore:
                 created=datetime.now(UTC).isoformat(timespec="seconds"),
             )
             write_manifest(partial / _MANIFEST_NAME, manifest)
-            partial.chmod(0o755)  # mkdtemp's 0700 would hide the version from the service's user
+            # mkdtemp and safetensors write for the owner alone; the service is another user.
+            partial.chmod(0o755)
+            weights.chmod(0o644)
             partial.rename(self._folder(name, version))
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)

@@ -25,6 +25,7 @@ class Checkpoint:
         best_score: Best validation score so far; -inf before the first.
         validations_since_best: For early stopping.
         start: What the weights started from: "nothing", "name@version" or a file's name.
+        git_commit: The code that the run was started with.
     """
 
     config: TrainConfig
@@ -33,6 +34,7 @@ class Checkpoint:
     best_score: float
     validations_since_best: int
     start: str
+    git_commit: str
     weights: dict[str, Tensor]
     ema: dict[str, Tensor]
     optimizer: dict[str, object]

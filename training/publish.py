@@ -1,6 +1,5 @@
 """From a run's best weights to an immutable model version, with what evaluation measured."""
 
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +110,7 @@ def publish_run(
                 config=config_document(config),
             ),
             licence=licence,
-            git_commit=current_commit(),
+            git_commit=trained.checkpoint.git_commit,
         )
     except ValueError as error:
         raise TrainingError(str(error)) from error
@@ -140,22 +139,6 @@ def evaluate_model(
         landmarker = load_landmarker("landmarker", store) if fused else None
     tests = open_test_packs(packs_root, test_packs, learnt=learnt)
     return evaluate_network(network, tests, model=model, landmarker=landmarker)
-
-
-def current_commit() -> str:
-    """Return the commit of the code that runs, marked when files differ from it."""
-    git = ["git", "-C", str(Path(__file__).parent)]
-    try:
-        described = subprocess.run(
-            [*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=30,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return described.stdout.strip()
 
 
 def _count_faces(dataset: FaceDataset) -> Mapping[str, int]:

@@ -13,9 +13,8 @@ from torch import Tensor
 
 from model_store.image_tensor import RgbImage
 from model_store.landmarks.topology import (
-    INNER_LIP_BOTTOM,
-    INNER_LIP_TOP,
     LEFT_EYE_OUTER_CORNER,
+    OPENINGS,
     RIGHT_EYE_OUTER_CORNER,
 )
 
@@ -75,11 +74,18 @@ def interocular_distance(landmarks: Tensor) -> Tensor:
     return distance
 
 
+def openings(landmarks: Tensor) -> Tensor:
+    """(N, 478, 3) -> (N, 3) gaps of mouth, right and left eye, in inter-ocular distances."""
+    upper, lower = (list(edge) for edge in zip(*OPENINGS, strict=True))
+    # The tiny constant gives a closed mouth, where the norm has none, a gradient.
+    gap = (landmarks[:, upper, :2] - landmarks[:, lower, :2]).square().sum(-1).add(1e-12).sqrt()
+    opening: Tensor = gap / interocular_distance(landmarks)[:, None]
+    return opening
+
+
 def mouth_opening(landmarks: Tensor) -> Tensor:
     """(N, 478, 3) -> (N,) gap between the inner lips, in inter-ocular distances."""
-    gap = landmarks[:, INNER_LIP_TOP, :2] - landmarks[:, INNER_LIP_BOTTOM, :2]
-    opening: Tensor = gap.norm(dim=-1) / interocular_distance(landmarks)
-    return opening
+    return openings(landmarks)[:, 0]
 
 
 def estimate_mean(values: npt.ArrayLike, *, seed: int = 0) -> Estimate:

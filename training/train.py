@@ -10,6 +10,7 @@ from model_store.store import ModelStore
 from training.config import load_config
 from training.data.datasets import FaceDataset
 from training.errors import CheckpointError
+from training.provenance import current_commit
 from training.tasks.build import build_task, initialise_from
 from training.trainer import Trainer, TrainResult
 
@@ -67,7 +68,14 @@ def train(
         new = initialise_from(task.network, options.init, store=store)
         notify(f"starting from {options.init}; {len(new)} tensors are new")
         start = Path(options.init).name if options.init.endswith(".safetensors") else options.init
-    trainer = Trainer(config, task, dataset=dataset, folder=folder, start=start)
+    trainer = Trainer(
+        config,
+        task,
+        dataset=dataset,
+        folder=folder,
+        start=start,
+        git_commit=current_commit(),
+    )
     if options.resume:
         trainer.resume()
     return trainer.run(max_minutes=options.max_minutes)

@@ -51,12 +51,14 @@ class Trainer:
         dataset: FaceDataset,
         folder: Path,
         start: str,
+        git_commit: str,
     ) -> None:
         self._config = config
         self._task = task
         self._dataset = dataset
         self._folder = folder
         self._start = start
+        self._git_commit = git_commit
         options = config.optimizer
         self._optimizer = torch.optim.AdamW(
             task.network.parameters(),
@@ -91,6 +93,7 @@ class Trainer:
         self._best_score = checkpoint.best_score
         self._validations_since_best = checkpoint.validations_since_best
         self._start = checkpoint.start
+        self._git_commit = checkpoint.git_commit
 
     def run(self, *, max_minutes: float | None = None) -> TrainResult:
         """Train until the schedule, the time, the patience or a signal ends the run.
@@ -197,6 +200,7 @@ class Trainer:
                 best_score=self._best_score,
                 validations_since_best=self._validations_since_best,
                 start=self._start,
+                git_commit=self._git_commit,
                 weights=dict(self._task.network.state_dict()),
                 ema=self._average.state_dict(),
                 optimizer=self._optimizer.state_dict(),

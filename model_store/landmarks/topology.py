@@ -201,6 +201,8 @@ LEFT_EYE_OUTER_CORNER = 263
 # Their distance is the opening of the mouth.
 INNER_LIP_TOP = 13
 INNER_LIP_BOTTOM = 14
+# Upper and lower edge of what opens and closes: the mouth, the right eye, the left eye.
+OPENINGS = ((INNER_LIP_TOP, INNER_LIP_BOTTOM), (159, 145), (386, 374))
 
 # Landmark i of a mirrored face is landmark FLIP_PERMUTATION[i] of the face (with x -> 1 - x).
 # Found by matching FaceMesh's results on 40 faces with those on their mirror images.

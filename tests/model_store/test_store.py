@@ -194,7 +194,9 @@ def test_versions_are_readable_by_other_users(
     store: ModelStore, publish: Publish, tmp_path: Path
 ) -> None:
     publish(AffectSRNet(TINY))
-    assert (tmp_path / "store/tiny-x4/1").stat().st_mode & 0o055 == 0o055
+    folder = tmp_path / "store/tiny-x4/1"
+    assert folder.stat().st_mode & 0o055 == 0o055
+    assert all(path.stat().st_mode & 0o044 == 0o044 for path in folder.iterdir())
 
 
 def test_manifests_are_values(publish: Publish) -> None:

@@ -19,6 +19,7 @@ def checkpoint(tiny_config: TrainConfig) -> Checkpoint:
         best_score=1.5,
         validations_since_best=1,
         start="nothing",
+        git_commit="abc",
         weights={"w": torch.arange(3.0)},
         ema={"w": torch.arange(3.0) / 2},
         optimizer={"state": {0: {"exp_avg": torch.ones(2)}}, "param_groups": [{"lr": 0.1}]},

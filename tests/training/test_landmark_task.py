@@ -45,7 +45,7 @@ def test_a_step_has_finite_terms_and_reaches_every_parameter(
     generator = step_generator(seed=0, step=0)
     faces = dataset.train_batch(batch_size=6, generator=generator)
     loss = task.compute_loss(faces, generator=generator)
-    assert set(loss.terms) == {"landmark_distance", "confidence", "nme"}
+    assert set(loss.terms) == {"landmark_distance", "opening", "confidence", "nme"}
     loss.total.backward()
     for name, parameter in task.network.named_parameters():
         assert parameter.grad is not None, name

@@ -22,7 +22,7 @@ def train(config: TrainConfig, *, packs: Path, store: ModelStore, runs: Path) ->
     dataset = FaceDataset(config.data, root=packs)
     task = build_task(config, dataset=dataset, store=store, device=torch.device("cpu"))
     folder = runs / config.name
-    Trainer(config, task, dataset=dataset, folder=folder, start="nothing").run()
+    Trainer(config, task, dataset=dataset, folder=folder, start="nothing", git_commit="abc").run()
     return folder
 
 
@@ -60,6 +60,7 @@ def test_a_landmarker_then_a_fused_network_go_from_pack_to_published_version(
     assert manifest.reference == "tiny@1"
     assert manifest.training.data == {"faces": 9}
     assert manifest.training.start == "nothing"
+    assert manifest.git_commit == "abc"
     assert manifest.training.steps in (0, 2, 4, 6)
     assert "Research only" in manifest.licence
     measured = report.sets[0].estimates["psnr_gain_db"]

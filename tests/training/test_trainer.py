@@ -32,7 +32,9 @@ def make_trainer(
 ) -> Trainer:
     dataset = FaceDataset(config.data, root=packs)
     task = build_task(config, dataset=dataset, store=store or ModelStore(runs), device=CPU)
-    return Trainer(config, task, dataset=dataset, folder=runs / config.name, start="nothing")
+    return Trainer(
+        config, task, dataset=dataset, folder=runs / config.name, start="nothing", git_commit="abc"
+    )
 
 
 def run(config: TrainConfig, *, packs: Path, runs: Path) -> TrainResult:
@@ -145,7 +147,9 @@ def test_a_diverged_run_stops_and_keeps_its_weights(
     config = replace(tiny_config, max_steps=50, max_skipped_steps=4)
     task = DivergingTask()
     dataset = FaceDataset(config.data, root=make_pack())
-    trainer = Trainer(config, task, dataset=dataset, folder=tmp_path, start="nothing")
+    trainer = Trainer(
+        config, task, dataset=dataset, folder=tmp_path, start="nothing", git_commit="abc"
+    )
     with pytest.raises(DivergedError, match="not finite for 4 steps up to step 6"):
         trainer.run()
     assert all(bool(torch.isfinite(p).all()) for p in task.network.parameters())
