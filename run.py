@@ -225,8 +225,7 @@ def pip_install(*arguments: str) -> None:
     """Run pip in .venv; ends the program with a remedy when pip fails."""
     command = [executable("python"), "-m", "pip", "install", "--disable-pip-version-check"]
     command += ["--no-input"] if sys.stdout.isatty() else ["--no-input", "--quiet"]
-    environment: dict[str, str] = dict(os.environ, PYTHONWARNINGS="ignore")
-    if subprocess.call([*command, *arguments], cwd=ROOT, env=environment) != 0:
+    if subprocess.call([*command, *arguments], cwd=ROOT) != 0:
         fail("pip could not install; its message is above. Run the same command again to go on")
 
 
