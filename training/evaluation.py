@@ -19,10 +19,14 @@ from model_store.affectsrnet.network import AffectSRNet
 from model_store.image_tensor import RgbImage, images_to_tensor, tensor_to_image
 from model_store.landmarks.fallback import choose_landmarks
 from model_store.landmarks.landmarker import Landmarker
+from training.data.datasets import step_generator
+from training.data.faceless import make_faceless
 from training.data.pack import FacePack
 from training.quality import (
     CROP_BORDER_PX,
+    RIGHT_WITHIN_NME,
     Estimate,
+    calibration_error,
     estimate_mean,
     luma,
     mouth_opening,
@@ -158,23 +162,42 @@ def _evaluate_upscaling(
 
 def _evaluate_landmarker(network: Landmarker, pack: FacePack) -> SetReport:
     truth = torch.from_numpy(np.array(pack.landmarks))
+    faces = torch.from_numpy(np.array(pack.images)).permute(0, 3, 1, 2).float() / 255
+    faceless = make_faceless(faces, generator=step_generator(seed=0, step=0))
     estimates: dict[str, Estimate] = {}
     for side in (32, 16):
-        found, confidence = _find_landmarks(network, pack, side_px=side)
+        found, confidence = _find_landmarks(network, faces, side_px=side)
+        _, doubt = _find_landmarks(network, faceless, side_px=side)
+        errors = normalised_mean_error(found, truth)
         pair = torch.stack([mouth_opening(found), mouth_opening(truth)])
         estimates |= {
-            f"nme_{side}px": estimate_mean(normalised_mean_error(found, truth).numpy()),
+            f"nme_{side}px": estimate_mean(errors.numpy()),
             f"mouth_correlation_{side}px": _estimate_correlation(pair),
-            f"confidence_{side}px": estimate_mean(confidence.numpy()),
+            f"face_confidence_{side}px": estimate_mean(confidence.numpy()),
+            f"faceless_confidence_{side}px": estimate_mean(doubt.numpy()),
+            f"confidence_ece_{side}px": _estimate_calibration(
+                torch.cat([confidence, doubt]),
+                torch.cat([errors < RIGHT_WITHIN_NME, torch.zeros(len(doubt), dtype=torch.bool)]),
+            ),
         }
     return SetReport(pack.name, estimates)
 
 
-def _find_landmarks(network: Landmarker, pack: FacePack, *, side_px: int) -> tuple[Tensor, Tensor]:
-    lr = [low_resolution(np.asarray(image), side_px=side_px) for image in pack.images]
+def _find_landmarks(network: Landmarker, images: Tensor, *, side_px: int) -> tuple[Tensor, Tensor]:
+    """Landmarks and confidence for (N, 3, 128, 128) images, read from their Pillow LR images."""
+    lr = [low_resolution(tensor_to_image(image), side_px=side_px) for image in images]
     with torch.inference_mode():
         prediction = network(images_to_tensor(lr))
     return prediction.landmarks, prediction.confidence
+
+
+def _estimate_calibration(confidence: Tensor, is_right: Tensor, *, draws: int = 500) -> Estimate:
+    """Expected calibration error with a bootstrap over pictures."""
+    count = len(confidence)
+    picks = torch.from_numpy(np.random.default_rng(0).integers(count, size=(draws, count)))
+    resampled = [calibration_error(confidence[pick], is_right[pick]) for pick in picks]
+    low, high = np.percentile(resampled, [2.5, 97.5])
+    return Estimate(calibration_error(confidence, is_right), float(low), float(high), count)
 
 
 def _estimate_correlation(pair: Tensor, *, draws: int = 2000) -> Estimate:

@@ -23,6 +23,10 @@ CROP_BORDER_PX = 8
 _Y_WEIGHTS = (65.481 / 255, 128.553 / 255, 24.966 / 255)
 _Y_OFFSET = 16.0
 _BOOTSTRAP_DRAWS = 2000
+_CALIBRATION_BINS = 10
+# A prediction within this NME counts as right; the Landmarker's confidence is the probability
+# of that.
+RIGHT_WITHIN_NME = 0.08
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,14 @@ def openings(landmarks: Tensor) -> Tensor:
 def mouth_opening(landmarks: Tensor) -> Tensor:
     """(N, 478, 3) -> (N,) gap between the inner lips, in inter-ocular distances."""
     return openings(landmarks)[:, 0]
+
+
+def calibration_error(confidence: Tensor, is_right: Tensor) -> float:
+    """Expected calibration error of N confidences: |mean confidence - share right| over 10 bins."""
+    bins = (confidence * _CALIBRATION_BINS).long().clamp(max=_CALIBRATION_BINS - 1)
+    gaps = torch.zeros(_CALIBRATION_BINS, dtype=torch.float64)
+    gaps.index_add_(0, bins, confidence.double() - is_right.double())
+    return float(gaps.abs().sum() / len(confidence))
 
 
 def estimate_mean(values: npt.ArrayLike, *, seed: int = 0) -> Estimate:

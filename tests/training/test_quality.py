@@ -7,6 +7,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from model_store.image_tensor import images_to_tensor
 from training.quality import (
+    calibration_error,
     estimate_mean,
     luma,
     mouth_opening,
@@ -61,6 +62,15 @@ def test_landmark_error_is_in_interocular_distances() -> None:
     assert normalised_mean_error(moved, truth).item() == pytest.approx(0.1, abs=1e-5)
     truth[0, 14, 1] = 0.02  # the lower inner lip
     assert mouth_opening(truth).item() == pytest.approx(0.05, abs=1e-5)
+
+
+def test_calibration_error_of_known_cases() -> None:
+    confidence = torch.tensor([0.95, 0.95, 0.15, 0.15])
+    right = torch.tensor([True, True, False, False])
+    assert calibration_error(confidence, right) == pytest.approx(0.1, abs=1e-6)
+    assert calibration_error(confidence, ~right) == pytest.approx(0.9, abs=1e-6)
+    half = torch.tensor([True, False, True, False])
+    assert calibration_error(torch.full((4,), 0.5), half) == pytest.approx(0, abs=1e-6)
 
 
 def test_the_interval_holds_the_mean_and_narrows_with_faces() -> None:

@@ -16,11 +16,15 @@ from training.data.datasets import FaceBatch, FaceDataset, step_generator
 from training.data.degradation import degrade
 from training.data.faceless import make_faceless
 from training.precision import forward_autocast
-from training.quality import interocular_distance, mouth_opening, normalised_mean_error, openings
+from training.quality import (
+    RIGHT_WITHIN_NME,
+    interocular_distance,
+    mouth_opening,
+    normalised_mean_error,
+    openings,
+)
 from training.tasks.task import LossTerms
 
-# A prediction within this NME counts as right; the confidence is the probability of that.
-RIGHT_WITHIN_NME = 0.08
 _DEPTH_WEIGHT = 0.5  # z steers nothing that is drawn; it follows x and y
 _EXPRESSIVE_WEIGHT = 2.0  # eyes and mouth, where expressions happen
 # Of the mesh's mean distance the lips' gap is a thousandth part; of an expression it is half.
