@@ -108,11 +108,15 @@ class SuperResolutionTaskConfig:
     Attributes:
         network: Scale, sizes and switches of the network.
         landmarker: Reference of the published Landmarker that reads the LR image.
+        backbone_rate: Learning rate of the backbone, relative to the landmark branch's. After a
+            warm start the branch has everything to learn and the backbone little: Adam's steps at
+            the branch's rate would first undo what it knows.
     """
 
     network: AffectSRNetConfig
     kind: Literal["super_resolution"] = "super_resolution"
     landmarker: str = "landmarker"
+    backbone_rate: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

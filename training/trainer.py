@@ -61,7 +61,10 @@ class Trainer:
         self._git_commit = git_commit
         options = config.optimizer
         self._optimizer = torch.optim.AdamW(
-            task.network.parameters(),
+            [
+                {"params": list(group.parameters), "rate": group.rate}
+                for group in task.parameter_groups()
+            ],
             lr=options.learning_rate,
             betas=options.betas,
             weight_decay=options.weight_decay,
@@ -143,7 +146,7 @@ class Trainer:
         torch.manual_seed(_DROPOUT_SEED_OFFSET + generator.initial_seed())
         rate = learning_rate_at(self._step, options=config.optimizer, max_steps=config.max_steps)
         for group in self._optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["rate"]
         network.train()
         faces = self._dataset.train_batch(batch_size=config.batch_size, generator=generator)
         loss = self._task.compute_loss(faces, generator=generator)

@@ -26,6 +26,8 @@ class AffectSRNetConfig:
             and keeps no place; "splat" lays each node at its (x, y).
         upsampling: x2 steps by "nearest" (ESRGAN's, which the starting weights have) or by
             "bicubic" (IV-B).
+        lr_consistency: end with the projection onto the images whose bicubic reduction is the input
+            (see projection.py); not in the paper.
         gcn_features: width of the node embeddings.
         gcn_layers: graph convolutions, one behind the other.
         graph_map_channels: channels of the map that meets the image features.
@@ -43,6 +45,7 @@ class AffectSRNetConfig:
     landmark_fusion: bool = True
     graph_map: Literal["pooled", "splat"] = "splat"
     upsampling: Literal["nearest", "bicubic"] = "nearest"
+    lr_consistency: bool = False
     gcn_features: int = 64
     gcn_layers: int = 4
     graph_map_channels: int = 32

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from model_store.affectsrnet.config import AffectSRNetConfig
 from model_store.affectsrnet.graph_map import PooledGraphMap, SplatGraphMap
 from model_store.affectsrnet.landmark_gcn import NUM_COORDINATES, LandmarkGCN
+from model_store.affectsrnet.projection import ConsistencyProjection
 from model_store.affectsrnet.rrdb import LEAKY_SLOPE, RRDB
 from model_store.affectsrnet.split_attention import SplitAttention
 from model_store.landmarks.topology import LANDMARK_COUNT
@@ -47,6 +48,11 @@ class AffectSRNet(nn.Module):
         self.conv_hr = _conv3x3(width, width)
         self.conv_last = _conv3x3(width, 3)
 
+        self.projection: ConsistencyProjection | None = None
+        if config.lr_consistency:
+            self.projection = ConsistencyProjection(
+                lr_size_px=config.lr_size_px, scale=config.scale
+            )
         self.gcn: LandmarkGCN | None = None
         self.merges = nn.ModuleList()
         if config.landmark_fusion:
@@ -57,7 +63,8 @@ class AffectSRNet(nn.Module):
         """Upscale a batch of faces.
 
         Args:
-            lr: (N, 3, h, w) RGB in [0, 1]; h = w = config.lr_size_px in training, any size works.
+            lr: (N, 3, h, w) RGB in [0, 1]; h = w = config.lr_size_px in training; without
+                `lr_consistency` any size works.
             landmarks: (N, 478, 3), x and y in [0, 1] of the crop, z on x's scale; needed exactly
                 when `config.landmark_fusion` is on.
 
@@ -81,7 +88,8 @@ class AffectSRNet(nn.Module):
             features = self._merge(stage, features, nodes, landmarks)
         residual: Tensor = self.conv_last(_leaky_relu(self.conv_hr(features)))
 
-        return _upscale_bicubic(lr, scale=self.config.scale) + residual.to(lr.dtype)
+        sr = _upscale_bicubic(lr, scale=self.config.scale) + residual.to(lr.dtype)
+        return sr if self.projection is None else self.projection(sr, lr)
 
     def _embed(self, lr: Tensor, landmarks: Tensor | None) -> Tensor | None:
         if self.gcn is None:

@@ -20,7 +20,7 @@ from training.config import OptimizerConfig, SuperResolutionTaskConfig, TrainCon
 from training.data.datasets import FaceBatch, FaceDataset
 from training.errors import CheckpointError, ConfigError, DivergedError
 from training.tasks.build import build_network_of, build_task, initialise_from
-from training.tasks.task import LossTerms
+from training.tasks.task import LossTerms, ParameterGroup
 from training.trainer import Trainer, TrainResult, learning_rate_at
 from training.weight_average import WeightAverage
 
@@ -129,6 +129,9 @@ class DivergingTask:
         self.network: nn.Module = nn.Linear(1, 1)
         self.steps = 0
 
+    def parameter_groups(self) -> list[ParameterGroup]:
+        return [ParameterGroup(list(self.network.parameters()))]
+
     def compute_loss(self, faces: FaceBatch, *, generator: Generator) -> LossTerms:
         self.steps += 1
         total = self.network(torch.ones(1, 1)).sum() * (math.nan if self.steps > 2 else 1.0)
@@ -153,6 +156,24 @@ def test_a_diverged_run_stops_and_keeps_its_weights(
     with pytest.raises(DivergedError, match="not finite for 4 steps up to step 6"):
         trainer.run()
     assert all(bool(torch.isfinite(p).all()) for p in task.network.parameters())
+
+
+def test_a_backbone_with_rate_zero_stays_while_the_branch_learns(
+    tiny_config: TrainConfig, make_pack: MakePack, tmp_path: Path
+) -> None:
+    assert isinstance(tiny_config.task, SuperResolutionTaskConfig)
+    store = ModelStore(tmp_path / "store")
+    publish(store, Landmarker(LandmarkerConfig(num_coefficients=4)), name="landmarker")
+    network = replace(tiny_config.task.network, landmark_fusion=True, graph_map_channels=8)
+    task = SuperResolutionTaskConfig(network=network, backbone_rate=0.0)
+    config = replace(tiny_config, task=task)
+    trainer = make_trainer(config, packs=make_pack(), runs=tmp_path, store=store)
+    before = {k: v.clone() for k, v in trainer._task.network.state_dict().items()}
+    trainer.run()
+    after = load_checkpoint(tmp_path / "tiny/last.pt").weights
+    changed = {key for key, value in after.items() if not torch.equal(value, before[key])}
+    assert changed
+    assert all(key.startswith(("gcn.", "merges.")) for key in changed)
 
 
 def test_the_learning_rate_rises_then_falls_to_its_end() -> None:

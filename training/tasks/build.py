@@ -30,7 +30,7 @@ def build_task(
     network = config.task.network
     return SuperResolutionTask(
         config,
-        network_config=network,
+        task=config.task,
         landmarker=(
             load_landmarker(config.task.landmarker, store) if network.landmark_fusion else None
         ),

@@ -1,7 +1,7 @@
 """Training the Landmarker: the teacher's landmarks of a sharp face, learnt from a degraded one."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from training.quality import (
     normalised_mean_error,
     openings,
 )
-from training.tasks.task import LossTerms
+from training.tasks.task import LossTerms, ParameterGroup
 
 _DEPTH_WEIGHT = 0.5  # z steers nothing that is drawn; it follows x and y
 _EXPRESSIVE_WEIGHT = 2.0  # eyes and mouth, where expressions happen
@@ -60,6 +60,10 @@ class LandmarkTask:
         weights[[*MOUTH, *LEFT_EYE, *RIGHT_EYE]] *= _EXPRESSIVE_WEIGHT
         weights[:, 2] *= _DEPTH_WEIGHT
         self._weights = (weights / weights.mean()).to(device)
+
+    def parameter_groups(self) -> Sequence[ParameterGroup]:
+        """All parameters alike."""
+        return [ParameterGroup(list(self.network.parameters()))]
 
     def compute_loss(self, faces: FaceBatch, *, generator: Generator) -> LossTerms:
         """Return the weighted distance over faces plus the confidence's log loss over all."""

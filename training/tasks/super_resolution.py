@@ -1,24 +1,25 @@
 """Training an AffectSRNet: degrade, find landmarks in the LR image, upscale, compare."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Generator, Tensor, nn
 
-from model_store.affectsrnet.config import HR_SIZE_PX, AffectSRNetConfig
+from model_store.affectsrnet.config import HR_SIZE_PX
 from model_store.affectsrnet.network import AffectSRNet
 from model_store.image_tensor import resize_bicubic, round_to_uint8_levels
 from model_store.landmarks.fallback import choose_landmarks
 from model_store.landmarks.landmarker import Landmarker
-from training.config import TrainConfig
+from training.config import SuperResolutionTaskConfig, TrainConfig
 from training.data.augmentation import augment_faces
 from training.data.datasets import FaceBatch, FaceDataset
 from training.data.degradation import degrade, downsample
 from training.precision import forward_autocast
 from training.quality import luma, psnr
-from training.tasks.task import LossTerms
+from training.tasks.task import LossTerms, ParameterGroup
 
 _VALIDATION_BATCH = 50
+_BRANCH_PREFIXES = ("gcn.", "merges.")
 
 
 class SuperResolutionTask:
@@ -34,17 +35,28 @@ class SuperResolutionTask:
         self,
         config: TrainConfig,
         *,
-        network_config: AffectSRNetConfig,
+        task: SuperResolutionTaskConfig,
         landmarker: Landmarker | None,
         dataset: FaceDataset,
         device: torch.device,
     ) -> None:
-        self.network: nn.Module = AffectSRNet(network_config).to(device)
-        self._side_px = HR_SIZE_PX // network_config.scale
+        self.network: nn.Module = AffectSRNet(task.network).to(device)
+        self._side_px = task.network.lr_size_px
+        self._backbone_rate = task.backbone_rate
         self._config = config
         self._device = device
         self._landmarker = landmarker.to(device).eval() if landmarker is not None else None
         self._validation = dataset.validation_batches(batch_size=_VALIDATION_BATCH)
+
+    def parameter_groups(self) -> Sequence[ParameterGroup]:
+        """The backbone at its own rate, then the landmark branch."""
+        branch: list[nn.Parameter] = []
+        backbone: list[nn.Parameter] = []
+        for name, parameter in self.network.named_parameters():
+            is_branch = name.startswith(_BRANCH_PREFIXES)
+            (branch if is_branch else backbone).append(parameter)
+        groups = [ParameterGroup(backbone, self._backbone_rate), ParameterGroup(branch)]
+        return [group for group in groups if group.parameters]
 
     def compute_loss(self, faces: FaceBatch, *, generator: Generator) -> LossTerms:
         """Return the mean absolute error over pixels of an augmented, degraded batch."""

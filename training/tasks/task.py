@@ -1,6 +1,6 @@
 """The seam between the trainer and what it trains."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,6 +22,14 @@ class LossTerms:
     terms: Mapping[str, Tensor]
 
 
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters that learn at ``rate`` times the schedule's learning rate."""
+
+    parameters: Sequence[nn.Parameter]
+    rate: float = 1.0
+
+
 class TrainingTask(Protocol):
     """A network together with its loss and its validation score.
 
@@ -32,6 +40,9 @@ class TrainingTask(Protocol):
 
     network: nn.Module
     score_name: str
+
+    def parameter_groups(self) -> Sequence[ParameterGroup]:
+        """All parameters of the network, in an order that follows from the configuration."""
 
     def compute_loss(self, faces: FaceBatch, *, generator: Generator) -> LossTerms:
         """Augment and degrade the faces, run the network, compare."""
