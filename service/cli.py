@@ -9,7 +9,7 @@ import asyncio
 import logging
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -161,7 +161,7 @@ def _models(settings: Settings) -> int:
             manifest.architecture,
             "" if manifest.scale is None else f"x{manifest.scale}",
             f"{manifest.num_parameters:,}",
-            " ".join(f"{name}={value:g}" for name, value in manifest.metrics.items()),
+            _describe_metrics(manifest.metrics),
         )
         for manifest in manifests
     ]
@@ -180,6 +180,13 @@ def _settings(settings: Settings, *, as_markdown: bool) -> int:
         rows.append((environment_name(name), shown, field.description or ""))
     _print_table(rows)
     return 0
+
+
+def _describe_metrics(metrics: Mapping[str, float]) -> str:
+    """The means over all test sets where there are some: each set by itself fills lines."""
+    means = {name: value for name, value in metrics.items() if name.startswith("mean/")}
+    shown = means or metrics
+    return " ".join(f"{name.removeprefix('mean/')}={value:g}" for name, value in shown.items())
 
 
 def _print_table(rows: Sequence[Sequence[str]]) -> None:

@@ -59,7 +59,7 @@ def test_image_on_the_grid_goes_through_the_network_as_it_is() -> None:
     with torch.inference_mode():
         lr = images_to_tensor([image])
         expected = tensor_to_image(network(lr, landmarker(lr).landmarks)[0])
-    assert np.array_equal(result.rgb, expected)
+    assert np.abs(result.rgb.astype(int) - expected).max() <= 1
     assert result.resampling is None
     assert result.landmark_source == "landmarker"
     assert result.landmark_confidence == pytest.approx(torch.tensor(3.0).sigmoid().item())
@@ -108,7 +108,7 @@ def test_unsure_landmarks_give_way_to_the_mean_face() -> None:
     (result,) = upscaled(engine_with(confidence_logit=-3.0), [image])
     with torch.inference_mode():
         expected = network(images_to_tensor([image]), landmarker.mean_landmarks[None])[0]
-    assert np.array_equal(result.rgb, tensor_to_image(expected))
+    assert np.abs(result.rgb.astype(int) - tensor_to_image(expected)).max() <= 1
     assert result.landmark_source == "fallback"
     assert result.landmark_confidence == pytest.approx(torch.tensor(-3.0).sigmoid().item())
 
