@@ -5,6 +5,7 @@ import contextlib
 import logging
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from enum import Enum
@@ -78,8 +79,9 @@ class SignalledServer(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        if threading.current_thread() is not threading.main_thread():
-            yield
+        if sys.platform == "win32" or threading.current_thread() is not threading.main_thread():
+            with super().capture_signals():  # no loop there handles signals; uvicorn knows a way
+                yield
             return
         # The loop's handlers, not signal.signal's: those interrupt the main thread anywhere, also
         # inside a lock of logging or of the metrics that the handler then needs.

@@ -55,9 +55,8 @@ class Settings(BaseSettings):
     )
     cpu_dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
-        description="Arithmetic on a CPU. `auto` takes bfloat16 where the CPU computes in it, "
-        "which is twice as fast and changes a colour by less than one level in 255; float32 is "
-        "the reference.",
+        description="Arithmetic on a CPU. `auto` takes bfloat16 where the CPU computes in it: "
+        "twice as fast, colours a third of a level in 255 off; float32 is the reference.",
     )
     torch_num_threads: int = Field(
         0, ge=0, description="CPU threads of the network; 0 takes every core."
@@ -67,8 +66,8 @@ class Settings(BaseSettings):
         8,
         ge=1,
         le=256,
-        description="Faces in one forward pass. On a CPU more only makes each of them wait; a "
-        "GPU likes 32.",
+        description="Faces in one forward pass. On a CPU more only makes each of them wait; "
+        "raise it on a GPU.",
     )
     max_batch_pixels: int = Field(
         32 * 128 * 128,
