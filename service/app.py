@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
@@ -15,7 +16,7 @@ from model_store.errors import ModelStoreError
 from model_store.store import DEFAULT_ROOT, ModelStore
 from service.engine.base import Engine
 from service.engine.torch_engine import load_torch_engine
-from service.error_handlers import add_error_handlers, describe_problem
+from service.error_handlers import PROBLEM_MEDIA_TYPE, add_error_handlers, describe_problem
 from service.errors import StartupError
 from service.lifecycle import Lifecycle, State
 from service.metrics import Metrics
@@ -90,7 +91,7 @@ def create_app(
         finally:
             lifecycle.advance(State.DEAD)
 
-    app = FastAPI(
+    app = _Application(
         title="AffectSR",
         version=_own_version(),
         description=_DESCRIPTION,
@@ -110,6 +111,20 @@ def create_app(
         app.include_router(router)
     _add_docs(app)
     return app
+
+
+class _Application(FastAPI):
+    """FastAPI, but its document tells the content type that problems have."""
+
+    def openapi(self) -> dict[str, Any]:
+        document = super().openapi()
+        for operations in document["paths"].values():
+            for operation in operations.values():
+                for status, response in operation["responses"].items():
+                    content = response.get("content", {})
+                    if int(status) >= 400 and "application/json" in content:
+                        content[PROBLEM_MEDIA_TYPE] = content.pop("application/json")
+        return document
 
 
 def open_store(settings: Settings) -> ModelStore:

@@ -11,7 +11,11 @@ from service.schemas import Health, Problem
 router = APIRouter(tags=["health"])
 
 
-@router.get("/livez", responses={503: {"model": Problem, "description": "Not now."}})
+@router.get(
+    "/livez",
+    summary="Is the process alive?",
+    responses={503: {"model": Problem, "description": "Not now."}},
+)
 async def livez(request: Request) -> Health:
     """Whether the process is worth keeping: also while it drains."""
     lifecycle = services_of(request).lifecycle
@@ -20,7 +24,11 @@ async def livez(request: Request) -> Health:
     return Health(status=lifecycle.state.value)
 
 
-@router.get("/readyz", responses={503: {"model": Problem, "description": "Not now."}})
+@router.get(
+    "/readyz",
+    summary="Is new work welcome?",
+    responses={503: {"model": Problem, "description": "Not now."}},
+)
 async def readyz(request: Request) -> Health:
     """Whether new work should be sent here: the models are loaded and it does not drain."""
     lifecycle = services_of(request).lifecycle
@@ -29,7 +37,7 @@ async def readyz(request: Request) -> Health:
     return Health(status=State.READY.value)
 
 
-@router.get("/metrics", response_class=Response)
+@router.get("/metrics", summary="Time series", response_class=Response)
 async def metrics(request: Request) -> Response:
     """All time series, as Prometheus text or OpenMetrics by Accept."""
     body, content_type = services_of(request).metrics.exposition(request.headers.get("accept", ""))

@@ -8,10 +8,10 @@ from service.pipeline import UpscalePipeline
 from service.routes.services import services_of
 from service.schemas import ModelInfo, ModelList, Problem
 
-router = APIRouter(prefix="", tags=["models"])
+router = APIRouter(tags=["models"])
 
 
-@router.get("/v1/models")
+@router.get("/v1/models", summary="List the served models")
 async def list_models(request: Request) -> ModelList:
     """All models in memory; the first of a scale is the one that `scale` alone means."""
     return ModelList(models=[_describe(model) for model in _pipeline(request).catalogue.models])
@@ -19,7 +19,11 @@ async def list_models(request: Request) -> ModelList:
 
 @router.get(
     "/v1/models/{name}",
-    responses={404: {"model": Problem, "description": "Not served here."}},
+    summary="Show one model",
+    responses={
+        404: {"model": Problem, "description": "Not served here."},
+        422: {"model": Problem, "description": "The name cannot be read."},
+    },
 )
 async def show_model(request: Request, name: str) -> ModelInfo:
     """One model, by `name` or `name@version`."""

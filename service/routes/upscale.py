@@ -26,7 +26,13 @@ router = APIRouter(tags=["upscale"])
 T = TypeVar("T")
 
 
-@router.post("/v1/upscale", response_class=Response, responses=RESPONSES, openapi_extra=REQUEST)
+@router.post(
+    "/v1/upscale",
+    summary="Upscale face crops",
+    response_class=Response,
+    responses=RESPONSES,
+    openapi_extra=REQUEST,
+)
 async def upscale(request: Request) -> Response:
     """Upscale one face crop, or several.
 

@@ -40,6 +40,8 @@ async def test_openapi_document_tells_all_of_upscale(
     assert set(operation["responses"]["200"]["content"]) == {
         "image/jpeg", "image/png", "image/webp", "application/json", "application/zip"
     }  # fmt: skip
+    assert set(operation["responses"]["429"]["content"]) == {"application/problem+json"}
+    assert "HTTPValidationError" not in document["components"]["schemas"]
     references = re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document))
     assert set(references) <= set(document["components"]["schemas"])
     assert {"UpscaleResult", "UpscaleBatch", "Problem"} <= set(references)
