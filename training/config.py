@@ -108,6 +108,8 @@ class SuperResolutionTaskConfig:
     Attributes:
         network: Scale, sizes and switches of the network.
         landmarker: Reference of the published Landmarker that reads the LR image.
+        pixel_loss: "l1", the paper's (III-E); or "psnr", the mean over faces of ln(MSE), which
+            is what PSNR measures and the better end of a training that is judged by it.
         backbone_rate: Learning rate of the backbone, relative to the landmark branch's. After a
             warm start the branch has everything to learn and the backbone little: Adam's steps at
             the branch's rate would first undo what it knows.
@@ -116,6 +118,7 @@ class SuperResolutionTaskConfig:
     network: AffectSRNetConfig
     kind: Literal["super_resolution"] = "super_resolution"
     landmarker: str = "landmarker"
+    pixel_loss: Literal["l1", "psnr"] = "l1"
     backbone_rate: float = 1.0
 
 
