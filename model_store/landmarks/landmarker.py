@@ -70,8 +70,8 @@ class Landmarker(nn.Module):
         stem, *_ = config.widths
         layers: list[nn.Module] = [_convolution(3, stem), nn.ReLU()]
         channels = stem
-        for width, blocks in zip(config.widths, config.blocks, strict=True):
-            if width != channels:
+        for stage, (width, blocks) in enumerate(zip(config.widths, config.blocks, strict=True)):
+            if stage > 0:
                 layers += [_convolution(channels, width, stride=2), nn.ReLU()]
                 channels = width
             layers += [_ResidualBlock(width) for _ in range(blocks)]

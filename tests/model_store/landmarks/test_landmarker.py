@@ -35,6 +35,11 @@ def test_crops_of_any_size_are_read(landmarker: Landmarker, side_px: int) -> Non
     assert landmarker(torch.rand(1, 3, side_px, side_px)).landmarks.shape == (1, 478, 3)
 
 
+def test_stages_of_equal_width_are_built() -> None:
+    network = Landmarker(LandmarkerConfig(widths=(8, 8, 16), blocks=(1, 1, 1))).eval()
+    assert network(torch.rand(1, 3, 32, 32)).landmarks.shape == (1, 478, 3)
+
+
 def test_the_size_stays_in_its_budget() -> None:
     network = Landmarker(LandmarkerConfig())
     assert sum(p.numel() for p in network.parameters()) <= 3_000_000
