@@ -33,6 +33,8 @@ from service.engine.landmark_finders import (
 from service.errors import ItemFailedError, ServiceError, StartupError
 from service.settings import Settings
 
+_CHANNELS_LAST_FROM_PX = 32
+
 
 class TorchEngine:
     """Holds the networks on the device; used by one thread at a time."""
@@ -46,10 +48,9 @@ class TorchEngine:
         cpu_dtype: torch.dtype = torch.float32,
         max_batch_size: int = 1,
     ) -> None:
-        # Channels last: convolutions of the CPU and of CUDA are up to a quarter faster so. The
-        # annotations of torch do not know this argument of `to`.
-        for _, network in networks:
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for model, network in networks:
+            # The annotations of torch do not know this argument of `to`.
+            network.to(memory_format=_memory_format(model, device))  # type: ignore[call-overload]
         self._networks = {model.reference: (model, network) for model, network in networks}
         self._finder = finder
         self._device = device
@@ -89,7 +90,8 @@ class TorchEngine:
             for image, placement in zip(images, placements, strict=True)
         ]
         # (N, 3, grid, grid): as an 8-bit file of that size would hold it, as in training.
-        lr = round_to_uint8_levels(torch.cat(on_grid)).contiguous(memory_format=torch.channels_last)
+        lr = round_to_uint8_levels(torch.cat(on_grid))
+        lr = lr.contiguous(memory_format=_memory_format(model, self._device))
         with self._autocast():
             found = self._finder.find(lr) if network.config.landmark_fusion else None
             sr = network(lr, None if found is None else found.landmarks).float()
@@ -156,6 +158,18 @@ def _find_device(name: str) -> torch.device:
             "set it to auto or cpu, or install a CUDA build of PyTorch and its driver"
         )
     return device
+
+
+def _memory_format(model: ServedModel, device: torch.device) -> torch.memory_format:
+    """The format in which the trunk is fastest.
+
+    Channels last, but for small maps on a CPU, where a group norm over them outweighs what the
+    convolutions gain: measured in bfloat16 on two cores, batches of 8, a face takes 31 ms in
+    channels last and 16 ms without at 16 px, 29 ms and 35 ms at 32 px.
+    """
+    if device.type == "cpu" and model.lr_size_px < _CHANNELS_LAST_FROM_PX:
+        return torch.contiguous_format
+    return torch.channels_last
 
 
 def _find_cpu_dtype(name: str) -> torch.dtype:
