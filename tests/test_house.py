@@ -125,7 +125,9 @@ def test_readme_settings_table_is_the_codes(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_readme_has_no_open_slot() -> None:
-    assert re.findall(r"<!-- LEAD:.*?-->", README, flags=re.DOTALL) == []
+    comments = re.findall(r"<!--.*?-->", README, flags=re.DOTALL)
+
+    assert comments == ["<!-- settings:begin -->", "<!-- settings:end -->"]
 
 
 def test_relative_links_lead_to_files() -> None:
