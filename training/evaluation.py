@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from model_store.affectsrnet.config import HR_SIZE_PX
 from model_store.affectsrnet.network import AffectSRNet
 from model_store.image_tensor import RgbImage, images_to_tensor, tensor_to_image
-from model_store.landmarks.fallback import choose_landmarks
 from model_store.landmarks.landmarker import Landmarker
+from model_store.upscaling import upscale_batch
 from training.data.datasets import step_generator
 from training.data.faceless import make_faceless
 from training.data.pack import FacePack
@@ -133,8 +133,7 @@ def upscale_images(
     for start in range(0, len(lr), _BATCH_SIZE):
         batch = images_to_tensor(lr[start : start + _BATCH_SIZE])
         with torch.inference_mode():
-            landmarks = choose_landmarks(landmarker, batch).landmarks if landmarker else None
-            sr = network(batch, landmarks if network.config.landmark_fusion else None)
+            sr = upscale_batch(network, batch, landmarker=landmarker)
         upscaled += [tensor_to_image(face) for face in sr]
     return upscaled
 

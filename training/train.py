@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from model_store.store import ModelStore
+from training.checkpoint import LAST_NAME
 from training.config import load_config
 from training.data.datasets import FaceDataset
 from training.errors import CheckpointError
@@ -56,7 +57,7 @@ def train(
     if options.resume and options.init:
         raise CheckpointError("--resume and --init exclude each other: a resumed run has its start")
     folder = options.runs / config.name
-    if not options.resume and (folder / "last.pt").exists():
+    if not options.resume and (folder / LAST_NAME).exists():
         raise CheckpointError(
             f"{folder} holds a run; --resume goes on with it, --name makes another"
         )

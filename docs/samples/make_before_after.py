@@ -13,9 +13,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from model_store.affectsrnet.network import AffectSRNet
 from model_store.image_tensor import RgbImage, image_to_tensor, tensor_to_image
-from model_store.landmarks.fallback import choose_landmarks
 from model_store.landmarks.landmarker import Landmarker
 from model_store.store import ModelStore
+from model_store.upscaling import upscale_batch
 
 FOLDER = Path(__file__).resolve().parent
 TARGET = FOLDER.parent / "before_after.png"
@@ -61,10 +61,8 @@ def _upscale(
     network = store.load(name).module
     if not isinstance(network, AffectSRNet) or not isinstance(landmarker, Landmarker):
         raise TypeError(f"{name} or the landmarker is of another architecture")
-    batch = image_to_tensor(lr)[None]
     with torch.inference_mode():
-        landmarks = choose_landmarks(landmarker, batch).landmarks
-        sr = network(batch, landmarks if network.config.landmark_fusion else None)
+        sr = upscale_batch(network, image_to_tensor(lr)[None], landmarker=landmarker)
     return Image.fromarray(tensor_to_image(sr[0]))
 
 

@@ -13,6 +13,7 @@ from model_store.image_tensor import RgbImage, images_to_tensor, resize_bicubic
 from model_store.landmarks.fallback import choose_landmarks
 from model_store.landmarks.landmarker import Landmarker
 from model_store.store import DEFAULT_ROOT, ModelStore
+from model_store.upscaling import upscale_batch
 
 MAX_WEIGHTS_BYTES = 16 * 2**20
 UPSCALERS = (("affectsrnet-x4", 32), ("affectsrnet-x8", 16))
@@ -38,9 +39,7 @@ def load_upscaler(store: ModelStore, name: str) -> AffectSRNet:
 
 def upscale(network: AffectSRNet, landmarker: Landmarker, lr: Tensor) -> Tensor:
     with torch.inference_mode():
-        landmarks = choose_landmarks(landmarker, lr).landmarks
-        sr: Tensor = network(lr, landmarks if network.config.landmark_fusion else None)
-    return sr.clamp(0, 1)
+        return upscale_batch(network, lr, landmarker=landmarker).clamp(0, 1)
 
 
 def psnr(images: Tensor, references: Tensor) -> Tensor:

@@ -7,12 +7,8 @@ import torch
 from model_store.affectsrnet.config import AffectSRNetConfig
 from model_store.affectsrnet.network import AffectSRNet
 from model_store.landmarks.landmarker import Landmarker, LandmarkerConfig
-from model_store.manifest import TrainingRecord
 from model_store.store import ModelStore
-
-RECORD = TrainingRecord(
-    start="nothing", data={}, data_digests={}, steps=0, images_seen=0, config={}
-)
+from tests.published import publish_untrained
 
 
 def tiny_network(scale: int, *, landmark_fusion: bool = True) -> AffectSRNet:
@@ -50,12 +46,5 @@ def publish_tiny_models(root: Path) -> ModelStore:
         ("affectsrnet-x8", tiny_network(8)),
         ("landmarker", tiny_landmarker()),
     ):
-        store.publish(
-            network,
-            name=name,
-            metrics={"mean/psnr_gain_db": 1.25},
-            training=RECORD,
-            licence="Research only",
-            git_commit="abc",
-        )
+        publish_untrained(store, network, name=name)
     return store

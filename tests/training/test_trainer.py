@@ -12,8 +12,8 @@ from torch import Generator, nn
 
 from model_store.affectsrnet.network import AffectSRNet
 from model_store.landmarks.landmarker import Landmarker, LandmarkerConfig
-from model_store.manifest import TrainingRecord
 from model_store.store import ModelStore
+from tests.published import publish_untrained
 from tests.training.conftest import MakePack
 from training.checkpoint import load_checkpoint
 from training.config import OptimizerConfig, SuperResolutionTaskConfig, TrainConfig
@@ -163,7 +163,7 @@ def test_a_backbone_with_rate_zero_stays_while_the_branch_learns(
 ) -> None:
     assert isinstance(tiny_config.task, SuperResolutionTaskConfig)
     store = ModelStore(tmp_path / "store")
-    publish(store, Landmarker(LandmarkerConfig(num_coefficients=4)), name="landmarker")
+    publish_untrained(store, Landmarker(LandmarkerConfig(num_coefficients=4)), name="landmarker")
     network = replace(tiny_config.task.network, landmark_fusion=True, graph_map_channels=8)
     task = SuperResolutionTaskConfig(network=network, backbone_rate=0.0)
     config = replace(tiny_config, task=task)
@@ -203,7 +203,7 @@ def test_a_warm_start_takes_what_it_has_and_names_what_is_new(
 ) -> None:
     store = ModelStore(tmp_path)
     backbone = build_network_of(tiny_config)
-    publish(store, backbone, name="tiny-x4")
+    publish_untrained(store, backbone, name="tiny-x4")
     assert isinstance(tiny_config.task, SuperResolutionTaskConfig)
     network = replace(tiny_config.task.network, landmark_fusion=True, graph_map_channels=8)
     fused = AffectSRNet(network).eval()
@@ -219,7 +219,7 @@ def test_a_start_of_another_architecture_is_refused(
     tiny_config: TrainConfig, tmp_path: Path
 ) -> None:
     store = ModelStore(tmp_path)
-    publish(store, Landmarker(LandmarkerConfig(num_coefficients=4)), name="landmarker")
+    publish_untrained(store, Landmarker(LandmarkerConfig(num_coefficients=4)), name="landmarker")
     network = build_network_of(tiny_config)
     with pytest.raises(CheckpointError, match="weights of another architecture"):
         initialise_from(network, "landmarker@1", store=store)
@@ -235,16 +235,3 @@ def test_fusion_without_a_published_landmarker_says_what_to_do(
     config = replace(tiny_config, task=SuperResolutionTaskConfig(network=network))
     with pytest.raises(ConfigError, match="train and publish a landmarker first"):
         make_trainer(config, packs=make_pack(), runs=tmp_path)
-
-
-def publish(store: ModelStore, network: nn.Module, *, name: str) -> None:
-    store.publish(
-        network,
-        name=name,
-        metrics={},
-        training=TrainingRecord(
-            start="nothing", data={}, data_digests={}, steps=0, images_seen=0, config={}
-        ),
-        licence="test",
-        git_commit="test",
-    )

@@ -4,6 +4,7 @@ Everything works on whole batches of tensors, so that two CPU cores keep up with
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -34,38 +35,62 @@ def augment_faces(
     return _recolour(images, config, generator), landmarks
 
 
+@dataclass(frozen=True)
+class Similarity:
+    """One similarity for each of N faces: rotate, magnify, move.
+
+    Attributes:
+        angle: (N,) radians, clockwise on screen.
+        scale: (N,) magnification about the image's centre.
+        shift: (N, 2) x and y, as a share of the side.
+    """
+
+    angle: Tensor
+    scale: Tensor
+    shift: Tensor
+
+
+def scale_draws(signed: Tensor, config: AugmentationConfig) -> Similarity:
+    """Turn (N, 4) draws from [-1, 1] into similarities within the configured ranges."""
+    return Similarity(
+        angle=signed[:, 0] * math.radians(config.max_rotation_degrees),
+        scale=1 + signed[:, 1] * config.max_scale_change,
+        shift=signed[:, 2:] * config.max_shift,
+    )
+
+
 def warp_faces(
-    images: Tensor, landmarks: Tensor, *, angle: Tensor, scale: Tensor, shift: Tensor
+    images: Tensor, landmarks: Tensor, *, similarity: Similarity
 ) -> tuple[Tensor, Tensor]:
-    """Apply one similarity a face: rotate by ``angle``, magnify by ``scale``, move by ``shift``.
+    """Apply one similarity a face.
 
     Args:
         images: (N, 3, H, H) float RGB in [0, 1].
         landmarks: (N, 478, 3).
-        angle: (N,) radians, clockwise on screen.
-        scale: (N,) magnification about the image's centre.
-        shift: (N, 2) x and y, as a share of the side.
+        similarity: N of them.
 
     Returns:
         Warped images (bicubic, reflected beyond the border, in [0, 1]) and landmarks.
     """
     # grid_sample asks where an output pixel comes from, in [-1, 1]: the inverse similarity.
-    inverse = _rotations(angle).transpose(1, 2) / scale[:, None, None]
-    offset = -(inverse @ (2 * shift)[:, :, None])
+    inverse = _rotations(similarity.angle).transpose(1, 2)
+    inverse = inverse / similarity.scale[:, None, None]
+    offset = -(inverse @ (2 * similarity.shift)[:, :, None])
     theta = torch.cat([inverse, offset], dim=2)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     warped = F.grid_sample(
         images, grid, mode="bicubic", padding_mode="reflection", align_corners=False
     ).clamp(0, 1)
-    return warped, warp_landmarks(landmarks, angle=angle, scale=scale, shift=shift)
+    return warped, warp_landmarks(landmarks, similarity)
 
 
-def warp_landmarks(landmarks: Tensor, *, angle: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+def warp_landmarks(landmarks: Tensor, similarity: Similarity) -> Tensor:
     """Move (N, 478, 3) landmarks as :func:`warp_faces` moves the image; depth follows scale."""
-    similarity = _rotations(angle) * scale[:, None, None]
-    centred = (landmarks[..., :2] - 0.5) @ similarity.transpose(1, 2)
-    depth = landmarks[..., 2:] * scale[:, None, None]
-    return torch.cat([centred + 0.5 + shift[:, None, :], depth], dim=2)
+    scale = similarity.scale[:, None, None]
+    linear = _rotations(similarity.angle) * scale
+    centred = (landmarks[..., :2] - 0.5) @ linear.transpose(1, 2)
+    depth = landmarks[..., 2:] * scale
+    return torch.cat([centred + 0.5 + similarity.shift[:, None, :], depth], dim=2)
 
 
 def _rotations(angle: Tensor) -> Tensor:
@@ -99,9 +124,7 @@ def _warp(
     warped_images, warped_landmarks = warp_faces(
         images[rows],
         landmarks[rows],
-        angle=signed[:, 0] * math.radians(config.max_rotation_degrees),
-        scale=1 + signed[:, 1] * config.max_scale_change,
-        shift=signed[:, 2:] * config.max_shift,
+        similarity=scale_draws(signed, config),
     )
     return (
         images.index_copy(0, rows, warped_images),

@@ -1,6 +1,5 @@
 """Training the Landmarker: the teacher's landmarks of a sharp face, learnt from a degraded one."""
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,8 +9,8 @@ from torch import Generator, Tensor, nn
 
 from model_store.landmarks.landmarker import Landmarker, LandmarkPrediction
 from model_store.landmarks.topology import LEFT_EYE, MOUTH, RIGHT_EYE
-from training.config import AugmentationConfig, LandmarkTaskConfig, TrainConfig
-from training.data.augmentation import augment_faces, warp_landmarks
+from training.config import LandmarkTaskConfig, TrainConfig
+from training.data.augmentation import augment_faces, scale_draws, warp_landmarks
 from training.data.datasets import FaceBatch, FaceDataset, step_generator
 from training.data.degradation import degrade
 from training.data.faceless import make_faceless
@@ -198,7 +197,9 @@ def fit_linear_face_model(
     truth = dataset.train_landmarks()
     generator = step_generator(seed=config.seed, step=0)
     rows = torch.randint(len(truth), (draws,), generator=generator).numpy()
-    warped = _warp_points(torch.from_numpy(truth[rows]), config.augmentation, generator)
+    signed = 2 * torch.rand(draws, 4, generator=generator) - 1
+    similarity = scale_draws(signed, config.augmentation)
+    warped = warp_landmarks(torch.from_numpy(truth[rows]), similarity)
     points = warped.flatten(1).double().numpy()
     mean = points.mean(0)
     covariance = np.cov(points - mean, rowvar=False)
@@ -207,10 +208,3 @@ def fit_linear_face_model(
     scaled = axes[:, -keep:].T[::-1] * np.sqrt(variances[-keep:][::-1])[:, None]
     landmarker.mean_landmarks.copy_(torch.from_numpy(mean).view_as(landmarker.mean_landmarks))
     landmarker.basis.copy_(torch.from_numpy(scaled.copy()))
-
-
-def _warp_points(points: Tensor, config: AugmentationConfig, generator: Generator) -> Tensor:
-    signed = 2 * torch.rand(len(points), 4, generator=generator) - 1
-    angle = signed[:, 0] * math.radians(config.max_rotation_degrees)
-    scale = 1 + signed[:, 1] * config.max_scale_change
-    return warp_landmarks(points, angle=angle, scale=scale, shift=signed[:, 2:] * config.max_shift)

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from model_store.landmarks.topology import FLIP_PERMUTATION
 from training.config import AugmentationConfig
-from training.data.augmentation import augment_faces, warp_faces
+from training.data.augmentation import Similarity, augment_faces, warp_faces
 from training.data.datasets import step_generator
 
 QUIET = AugmentationConfig(
@@ -44,9 +44,11 @@ def test_landmarks_move_with_the_picture(
     warped, moved = warp_faces(
         image,
         landmarks,
-        angle=torch.tensor([math.radians(degrees)]),
-        scale=torch.tensor([float(scale)]),
-        shift=torch.tensor([shift], dtype=torch.float32),
+        similarity=Similarity(
+            angle=torch.tensor([math.radians(degrees)]),
+            scale=torch.tensor([float(scale)]),
+            shift=torch.tensor([shift], dtype=torch.float32),
+        ),
     )
     x, y = centre_of(warped)
     assert moved[0, 7, 0].item() == pytest.approx(x, abs=0.004)
