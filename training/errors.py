@@ -19,3 +19,7 @@ class CheckpointError(TrainingError):
 
 class DivergedError(TrainingError):
     """The loss was not finite too many times in a row."""
+
+
+class FeatureWeightsError(TrainingError):
+    """A file with the weights of a perceptual network is missing, or not what it must be."""
