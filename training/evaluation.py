@@ -19,7 +19,7 @@ from model_store.affectsrnet.network import AffectSRNet
 from model_store.image_tensor import RgbImage, images_to_tensor, tensor_to_image
 from model_store.landmarks.landmarker import Landmarker
 from model_store.upscaling import upscale_batch
-from training.data.datasets import step_generator
+from training.data.draws import step_generator
 from training.data.faceless import make_faceless
 from training.data.pack import FacePack
 from training.quality import (

@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from training.checkpoint import BEST_NAME, LAST_NAME, Checkpoint, load_checkpoint, save_checkpoint
 from training.config import OptimizerConfig, TrainConfig
-from training.data.datasets import FaceDataset, step_generator
+from training.data.datasets import FaceDataset
+from training.data.draws import BatchDraws
 from training.errors import CheckpointError, DivergedError
 from training.tasks.task import TrainingTask
 from training.weight_average import WeightAverage
@@ -142,14 +143,13 @@ class Trainer:
     def _take_step(self) -> Mapping[str, float]:
         """Take one step; its randomness is a function of the seed and the step's number alone."""
         config, network = self._config, self._task.network
-        generator = step_generator(seed=config.seed, step=self._step)
-        torch.manual_seed(_DROPOUT_SEED_OFFSET + generator.initial_seed())
+        draws = BatchDraws.of_step(seed=config.seed, step=self._step, batch_size=config.batch_size)
+        torch.manual_seed(_DROPOUT_SEED_OFFSET + draws.generator.initial_seed())
         rate = learning_rate_at(self._step, options=config.optimizer, max_steps=config.max_steps)
         for group in self._optimizer.param_groups:
             group["lr"] = rate * group["rate"]
         network.train()
-        faces = self._dataset.train_batch(batch_size=config.batch_size, generator=generator)
-        loss = self._task.compute_loss(faces, generator=generator)
+        loss = self._task.compute_loss(self._dataset.train_batch(draws), draws=draws)
         self._optimizer.zero_grad(set_to_none=True)
         loss.total.backward()
         norm = torch.nn.utils.clip_grad_norm_(

@@ -8,7 +8,8 @@ from model_store.landmarks.landmarker import Landmarker
 from model_store.store import ModelStore
 from tests.training.conftest import MakePack
 from training.config import AugmentationConfig, OptimizerConfig, TrainConfig
-from training.data.datasets import FaceDataset, step_generator
+from training.data.datasets import FaceDataset
+from training.data.draws import BatchDraws
 from training.tasks.build import build_task
 from training.tasks.landmarks import LandmarkTask
 
@@ -42,9 +43,8 @@ def test_a_step_has_finite_terms_and_reaches_every_parameter(
     landmark_config: TrainConfig, make_pack: MakePack
 ) -> None:
     task, dataset = make_task(landmark_config, packs=make_pack())
-    generator = step_generator(seed=0, step=0)
-    faces = dataset.train_batch(batch_size=6, generator=generator)
-    loss = task.compute_loss(faces, generator=generator)
+    draws = BatchDraws.of_step(seed=0, step=0, batch_size=6)
+    loss = task.compute_loss(dataset.train_batch(draws), draws=draws)
     assert set(loss.terms) == {"landmark_distance", "opening", "confidence", "nme"}
     loss.total.backward()
     for name, parameter in task.network.named_parameters():

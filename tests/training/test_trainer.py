@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Generator, nn
+from torch import nn
 
 from model_store.affectsrnet.network import AffectSRNet
 from model_store.landmarks.landmarker import Landmarker, LandmarkerConfig
@@ -18,6 +18,7 @@ from tests.training.conftest import MakePack
 from training.checkpoint import load_checkpoint
 from training.config import OptimizerConfig, SuperResolutionTaskConfig, TrainConfig
 from training.data.datasets import FaceBatch, FaceDataset
+from training.data.draws import BatchDraws
 from training.errors import CheckpointError, ConfigError, DivergedError
 from training.tasks.build import build_network_of, build_task, initialise_from
 from training.tasks.task import LossTerms, ParameterGroup
@@ -132,7 +133,7 @@ class DivergingTask:
     def parameter_groups(self) -> list[ParameterGroup]:
         return [ParameterGroup(list(self.network.parameters()))]
 
-    def compute_loss(self, faces: FaceBatch, *, generator: Generator) -> LossTerms:
+    def compute_loss(self, faces: FaceBatch, *, draws: BatchDraws) -> LossTerms:
         self.steps += 1
         total = self.network(torch.ones(1, 1)).sum() * (math.nan if self.steps > 2 else 1.0)
         return LossTerms(total, {"loss": total.detach()})

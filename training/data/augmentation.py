@@ -1,4 +1,4 @@
-"""Random changes of a batch of faces and their landmarks, drawn from one generator.
+"""Random changes of a batch of faces and their landmarks.
 
 Everything works on whole batches of tensors, so that two CPU cores keep up with the network.
 """
@@ -8,16 +8,17 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor
+from torch import Tensor
 
 from model_store.landmarks.topology import FLIP_PERMUTATION
 from training.config import AugmentationConfig
+from training.data.draws import BatchDraws
 
 _LUMA_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 def augment_faces(
-    images: Tensor, landmarks: Tensor, *, config: AugmentationConfig, generator: Generator
+    images: Tensor, landmarks: Tensor, *, config: AugmentationConfig, draws: BatchDraws
 ) -> tuple[Tensor, Tensor]:
     """Mirror, warp and recolour faces, each by its own draw.
 
@@ -25,14 +26,14 @@ def augment_faces(
         images: (N, 3, H, H) float RGB in [0, 1].
         landmarks: (N, 478, 3); x, y in [0, 1] of the image, z on x's scale.
         config: Shares and ranges of the changes.
-        generator: Source of every draw.
+        draws: Source of all that is random.
 
     Returns:
         Changed images in [0, 1] and landmarks that still lie on the same points of the faces.
     """
-    images, landmarks = _mirror(images, landmarks, config, generator)
-    images, landmarks = _warp(images, landmarks, config, generator)
-    return _recolour(images, config, generator), landmarks
+    images, landmarks = _mirror(images, landmarks, config, draws)
+    images, landmarks = _warp(images, landmarks, config, draws)
+    return _recolour(images, config, draws), landmarks
 
 
 @dataclass(frozen=True)
@@ -100,10 +101,9 @@ def _rotations(angle: Tensor) -> Tensor:
 
 
 def _mirror(
-    images: Tensor, landmarks: Tensor, config: AugmentationConfig, generator: Generator
+    images: Tensor, landmarks: Tensor, config: AugmentationConfig, draws: BatchDraws
 ) -> tuple[Tensor, Tensor]:
-    draws = _uniform(images, 1, generator)[:, 0]
-    rows = (draws < config.flip_probability).nonzero()[:, 0]
+    rows = _find_rows(draws.uniform() < config.flip_probability, images.device)
     permutation = torch.tensor(FLIP_PERMUTATION, device=landmarks.device)
     mirrored = landmarks[rows][:, permutation]
     mirrored[..., 0] = 1 - mirrored[..., 0]
@@ -114,13 +114,13 @@ def _mirror(
 
 
 def _warp(
-    images: Tensor, landmarks: Tensor, config: AugmentationConfig, generator: Generator
+    images: Tensor, landmarks: Tensor, config: AugmentationConfig, draws: BatchDraws
 ) -> tuple[Tensor, Tensor]:
-    draws = _uniform(images, 5, generator)
-    rows = (draws[:, 0] < config.warp_probability).nonzero()[:, 0]
+    drawn = draws.uniform(5)
+    rows = _find_rows(drawn[:, 0] < config.warp_probability, images.device)
     if len(rows) == 0:
         return images, landmarks
-    signed = 2 * draws[rows, 1:] - 1
+    signed = 2 * drawn[:, 1:].to(images.device)[rows] - 1
     warped_images, warped_landmarks = warp_faces(
         images[rows],
         landmarks[rows],
@@ -132,20 +132,20 @@ def _warp(
     )
 
 
-def _recolour(images: Tensor, config: AugmentationConfig, generator: Generator) -> Tensor:
-    draws = _uniform(images, 6, generator)
-    rows = (draws[:, 0] < config.colour_probability).nonzero()[:, 0]
-    signed = 2 * draws[rows, 2:] - 1
+def _recolour(images: Tensor, config: AugmentationConfig, draws: BatchDraws) -> Tensor:
+    drawn = draws.uniform(6)
+    rows = _find_rows(drawn[:, 0] < config.colour_probability, images.device)
+    signed = 2 * drawn[:, 2:].to(images.device)[rows] - 1
     gamma = (1 + signed[:, 0] * config.max_gamma_change)[:, None, None, None]
     gain = (1 + signed[:, 1:] * config.max_gain_change)[:, :, None, None]
     recoloured = (images[rows].clamp_min(1e-4).pow(gamma) * gain).clamp(0, 1)
     images = images.index_copy(0, rows, recoloured)
-    rows = (draws[:, 1] < config.grey_probability).nonzero()[:, 0]
+    rows = _find_rows(drawn[:, 1] < config.grey_probability, images.device)
     weights = images.new_tensor(_LUMA_WEIGHTS)[:, None, None]
     grey = (images[rows] * weights).sum(1, keepdim=True).expand(-1, 3, -1, -1)
     return images.index_copy(0, rows, grey)
 
 
-def _uniform(images: Tensor, columns: int, generator: Generator) -> Tensor:
-    draws = torch.rand(len(images), columns, generator=generator, device=generator.device)
-    return draws.to(images.device)
+def _find_rows(is_chosen: Tensor, device: torch.device) -> Tensor:
+    # Found on the CPU, where the draws are: a GPU would have to be waited for.
+    return is_chosen.nonzero()[:, 0].to(device)

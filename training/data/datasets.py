@@ -1,8 +1,4 @@
-"""Faces for training and validation, drawn from packs as a pure function of seed and step.
-
-No state runs along with the data order, so a resumed run sees the same faces with the same
-augmentation as an unbroken one.
-"""
+"""Faces for training and validation, drawn from packs as a pure function of seed and step."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,14 +7,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from training.config import DataConfig
+from training.data.draws import BatchDraws
 from training.data.pack import FacePack, Split, open_pack
 from training.errors import DataError
-
-# Keeps the streams of neighbouring seeds apart for any run shorter than this many steps.
-_STEPS_PER_SEED = 1_000_003
 
 
 @dataclass(frozen=True)
@@ -35,11 +29,6 @@ class FaceBatch:
 
     def __len__(self) -> int:
         return len(self.images)
-
-
-def step_generator(*, seed: int, step: int) -> Generator:
-    """Return the generator from which everything random of one training step is drawn."""
-    return Generator().manual_seed(seed * _STEPS_PER_SEED + step)
 
 
 class FaceDataset:
@@ -70,10 +59,12 @@ class FaceDataset:
         """Faces to learn from."""
         return len(self._train)
 
-    def train_batch(self, *, batch_size: int, generator: Generator) -> FaceBatch:
+    def train_batch(self, draws: BatchDraws) -> FaceBatch:
         """Draw a batch with replacement, sharper faces more often, before augmentation."""
-        drawn = torch.multinomial(self._weights, batch_size, replacement=True, generator=generator)
-        return self._load(self._train[drawn.numpy()])
+        drawn = torch.multinomial(
+            self._weights, draws.batch_size, replacement=True, generator=draws.generator
+        )
+        return self._load(self._train[drawn[draws.rows].numpy()])
 
     def validation_batches(self, *, batch_size: int) -> list[FaceBatch]:
         """Return the validation slice, unchanged, in a fixed order."""

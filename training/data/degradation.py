@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Generator, Tensor
+from torch import Tensor
 
 from model_store.image_tensor import (
     image_to_tensor,
@@ -16,6 +16,7 @@ from model_store.image_tensor import (
     tensor_to_image,
 )
 from training.config import DegradationConfig
+from training.data.draws import BatchDraws
 
 _BEST_JPEG_QUALITY = 95
 
@@ -33,25 +34,24 @@ def downsample(hr: Tensor, *, side_px: int) -> Tensor:
     return round_to_uint8_levels(resize_bicubic(hr, height=side_px, width=side_px))
 
 
-def degrade(hr: Tensor, *, side_px: int, config: DegradationConfig, generator: Generator) -> Tensor:
+def degrade(hr: Tensor, *, side_px: int, config: DegradationConfig, draws: BatchDraws) -> Tensor:
     """Downsample with random blur before, and random noise and JPEG after.
 
     Shapes and range as in :func:`downsample`; with every probability at zero the two are equal.
     """
-    count = len(hr)
-    draws = torch.rand(count, 6, generator=generator)
+    drawn = draws.uniform(6)
     if config.blur_probability > 0:
-        sigma = draws[:, 1] * config.max_blur_sigma * hr.shape[-1] / side_px
-        hr = _blur(hr, torch.where(draws[:, 0] < config.blur_probability, sigma, 0.0))
+        sigma = drawn[:, 1] * config.max_blur_sigma * hr.shape[-1] / side_px
+        hr = _blur(hr, torch.where(drawn[:, 0] < config.blur_probability, sigma, 0.0))
     lr = resize_bicubic(hr, height=side_px, width=side_px)
     if config.noise_probability > 0:
-        noise = torch.randn(lr.shape, generator=generator).to(lr.device)
-        level = torch.where(draws[:, 2] < config.noise_probability, draws[:, 3], 0.0)
+        noise = draws.normal(*lr.shape[1:], device=lr.device)
+        level = torch.where(drawn[:, 2] < config.noise_probability, drawn[:, 3], 0.0)
         lr = lr + noise * (level * config.max_noise).to(lr.device)[:, None, None, None]
     lr = round_to_uint8_levels(lr)
     span = _BEST_JPEG_QUALITY - config.min_jpeg_quality
-    for row in (draws[:, 4] < config.jpeg_probability).nonzero()[:, 0].tolist():
-        quality = config.min_jpeg_quality + round(float(draws[row, 5]) * span)
+    for row in (drawn[:, 4] < config.jpeg_probability).nonzero()[:, 0].tolist():
+        quality = config.min_jpeg_quality + round(float(drawn[row, 5]) * span)
         lr[row] = _through_jpeg(lr[row], quality=quality)
     return lr
 

@@ -5,14 +5,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from model_store.landmarks.landmarker import Landmarker, LandmarkPrediction
 from model_store.landmarks.topology import LEFT_EYE, MOUTH, RIGHT_EYE
 from training.config import LandmarkTaskConfig, TrainConfig
 from training.data.augmentation import augment_faces, scale_draws, warp_landmarks
-from training.data.datasets import FaceBatch, FaceDataset, step_generator
+from training.data.datasets import FaceBatch, FaceDataset
 from training.data.degradation import degrade
+from training.data.draws import BatchDraws, step_generator
 from training.data.faceless import make_faceless
 from training.precision import forward_autocast
 from training.quality import (
@@ -64,27 +65,26 @@ class LandmarkTask:
         """All parameters alike."""
         return [ParameterGroup(list(self.network.parameters()))]
 
-    def compute_loss(self, faces: FaceBatch, *, generator: Generator) -> LossTerms:
+    def compute_loss(self, faces: FaceBatch, *, draws: BatchDraws) -> LossTerms:
         """Return the weighted distance over faces plus the confidence's log loss over all."""
         images, landmarks = augment_faces(
             faces.images,
             faces.landmarks,
             config=self._config.augmentation,
-            generator=generator,
+            draws=draws,
         )
-        has_face = torch.rand(len(faces), generator=generator) >= self._task.non_face_probability
-        has_face[0] = True  # a batch without any face would have no landmark loss
-        faceless = (~has_face).nonzero()[:, 0]
-        if len(faceless):
-            made = make_faceless(images[faceless], generator=generator)
-            images = images.index_copy(0, faceless, made)
-        prediction = self._predict_by_size(self.network, images, generator)
+        has_face = draws.uniform() >= self._task.non_face_probability
+        images = _replace_faceless(images, (~has_face).nonzero()[:, 0], draws)
+        prediction = self._predict_by_size(self.network, images, draws)
         landmarks, has_face = landmarks.to(self._device), has_face.to(self._device)
+        # Mean over faces by their expected number: the mean over the processes that share a
+        # batch is then the mean over the batch.
+        weight = has_face.float() / (1 - self._task.non_face_probability)
         unit = interocular_distance(landmarks).clamp_min(0.05)[:, None, None]
         distance = ((prediction.landmarks - landmarks) / unit).abs() * self._weights
-        landmark_loss = distance.mean((1, 2))[has_face].mean()
+        landmark_loss = (distance.mean((1, 2)) * weight).mean()
         opened = (openings(prediction.landmarks) - openings(landmarks)).abs().mean(1)
-        opening_loss = opened[has_face].mean()
+        opening_loss = (opened * weight).mean()
         nme = normalised_mean_error(prediction.landmarks.detach(), landmarks)
         is_right = ((nme < RIGHT_WITHIN_NME) & has_face).float()
         confidence_loss = F.binary_cross_entropy_with_logits(prediction.confidence_logits, is_right)
@@ -94,7 +94,7 @@ class LandmarkTask:
                 "landmark_distance": landmark_loss.detach(),
                 "opening": opening_loss.detach(),
                 "confidence": confidence_loss.detach(),
-                "nme": nme[has_face].mean(),
+                "nme": (nme * weight).mean(),
             },
         )
 
@@ -105,12 +105,13 @@ class LandmarkTask:
         for side in self._task.lr_sides_px:
             errors, opened, truth = [], [], []
             for faces in self._validation:
-                generator = step_generator(seed=self._config.seed, step=side)
                 lr = degrade(
                     faces.images,
                     side_px=side,
                     config=self._config.degradation,
-                    generator=generator,
+                    draws=BatchDraws.of_step(
+                        seed=self._config.seed, step=side, batch_size=len(faces)
+                    ),
                 )
                 with forward_autocast(self._device, precision=self._config.precision):
                     found = network(lr.to(self._device)).landmarks.cpu()
@@ -146,17 +147,16 @@ class LandmarkTask:
         """Logits on validation faces, warped as in training, a third of them made faceless."""
         logits, is_right = [], []
         for number, faces in enumerate(self._validation):
-            generator = step_generator(seed=self._config.seed, step=number)
+            draws = BatchDraws.of_step(seed=self._config.seed, step=number, batch_size=len(faces))
             images, landmarks = augment_faces(
                 faces.images,
                 faces.landmarks,
                 config=self._config.augmentation,
-                generator=generator,
+                draws=draws,
             )
             faceless = torch.arange(0, len(faces), 3)
-            made = make_faceless(images[faceless], generator=generator)
-            images = images.index_copy(0, faceless, made)
-            found = self._predict_by_size(network, images, generator)
+            images = _replace_faceless(images, faceless, draws)
+            found = self._predict_by_size(network, images, draws)
             right = normalised_mean_error(found.landmarks.cpu(), landmarks) < RIGHT_WITHIN_NME
             right[faceless] = False
             logits.append(found.confidence_logits.cpu())
@@ -164,26 +164,46 @@ class LandmarkTask:
         return torch.cat(logits), torch.cat(is_right)
 
     def _predict_by_size(
-        self, network: nn.Module, images: Tensor, generator: Generator
+        self, network: nn.Module, images: Tensor, draws: BatchDraws
     ) -> LandmarkPrediction:
-        """Degrade equal shares of a batch to each LR side, then predict them in one batch.
+        """Degrade the faces of a batch to each LR side in turn, then predict them in one batch.
 
         Smaller sides are brought to the largest by the same bicubic as in the Landmarker, so
         that one forward pass, with one set of batch statistics, serves all of them.
         """
         sides = self._task.lr_sides_px
-        parts = [
-            degrade(part, side_px=side, config=self._config.degradation, generator=generator)
-            for side, part in zip(sides, images.tensor_split(len(sides)), strict=True)
-        ]
-        grid = Landmarker.to_grid
-        lr = torch.cat([grid(part) for part in parts]).to(
-            self._device, memory_format=torch.channels_last
-        )
+        order, parts = [], []
+        for number, side in enumerate(sides):
+            index = (draws.rows % len(sides) == number).nonzero()[:, 0]
+            part_draws = draws.select(index)
+            if len(index) == 0:
+                continue
+            part = degrade(
+                images[index.to(images.device)],
+                side_px=side,
+                config=self._config.degradation,
+                draws=part_draws,
+            )
+            order.append(index)
+            parts.append(Landmarker.to_grid(part))
+        in_order = torch.cat(order).argsort().to(images.device)
+        lr = torch.cat(parts)[in_order].to(self._device, memory_format=torch.channels_last)
         with forward_autocast(self._device, precision=self._config.precision):
             prediction = network(lr)
         assert isinstance(prediction, LandmarkPrediction)
         return prediction
+
+
+def _replace_faceless(images: Tensor, faceless: Tensor, draws: BatchDraws) -> Tensor:
+    """Put faceless pictures in the places ``faceless`` of (N, 3, H, H) images."""
+    generators = draws.per_face()
+    if len(faceless) == 0:
+        return images
+    made = [
+        make_faceless(images[place : place + 1], generator=generators[place])
+        for place in faceless.tolist()
+    ]
+    return images.index_copy(0, faceless.to(images.device), torch.cat(made))
 
 
 def fit_linear_face_model(

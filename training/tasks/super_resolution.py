@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from model_store.affectsrnet.config import HR_SIZE_PX
 from model_store.affectsrnet.network import AffectSRNet
@@ -14,6 +14,7 @@ from training.config import SuperResolutionTaskConfig, TrainConfig
 from training.data.augmentation import augment_faces
 from training.data.datasets import FaceBatch, FaceDataset
 from training.data.degradation import degrade, downsample
+from training.data.draws import BatchDraws
 from training.precision import forward_autocast
 from training.quality import luma, psnr
 from training.tasks.task import LossTerms, ParameterGroup
@@ -59,18 +60,16 @@ class SuperResolutionTask:
         groups = [ParameterGroup(backbone, self._backbone_rate), ParameterGroup(branch)]
         return [group for group in groups if group.parameters]
 
-    def compute_loss(self, faces: FaceBatch, *, generator: Generator) -> LossTerms:
+    def compute_loss(self, faces: FaceBatch, *, draws: BatchDraws) -> LossTerms:
         """Return the pixel loss of an augmented, degraded batch."""
         hr, _ = augment_faces(
             faces.images,
             faces.landmarks,
             config=self._config.augmentation,
-            generator=generator,
+            draws=draws,
         )
         hr = round_to_uint8_levels(hr)
-        lr = degrade(
-            hr, side_px=self._side_px, config=self._config.degradation, generator=generator
-        )
+        lr = degrade(hr, side_px=self._side_px, config=self._config.degradation, draws=draws)
         lr, hr = lr.to(self._device), hr.to(self._device)
         landmarks = self._find_landmarks(lr)
         with forward_autocast(self._device, precision=self._config.precision):

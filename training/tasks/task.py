@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from training.data.datasets import FaceBatch
+from training.data.draws import BatchDraws
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class TrainingTask(Protocol):
     def parameter_groups(self) -> Sequence[ParameterGroup]:
         """All parameters of the network, in an order that follows from the configuration."""
 
-    def compute_loss(self, faces: FaceBatch, *, generator: Generator) -> LossTerms:
+    def compute_loss(self, faces: FaceBatch, *, draws: BatchDraws) -> LossTerms:
         """Augment and degrade the faces, run the network, compare."""
 
     def validate(self, network: nn.Module) -> Mapping[str, float]:

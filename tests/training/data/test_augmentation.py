@@ -7,12 +7,16 @@ from torch import Tensor
 from model_store.landmarks.topology import FLIP_PERMUTATION
 from training.config import AugmentationConfig
 from training.data.augmentation import Similarity, augment_faces, warp_faces
-from training.data.datasets import step_generator
+from training.data.draws import BatchDraws
 
 QUIET = AugmentationConfig(
     flip_probability=0, warp_probability=0, colour_probability=0, grey_probability=0
 )
 SIDE = 64
+
+
+def draws_of(images: Tensor, *, step: int = 0) -> BatchDraws:
+    return BatchDraws.of_step(seed=0, step=step, batch_size=len(images))
 
 
 def dot_at(x: float, y: float) -> tuple[Tensor, Tensor]:
@@ -62,9 +66,7 @@ def test_mirrored_landmarks_are_renumbered() -> None:
     mirror = AugmentationConfig(
         flip_probability=1, warp_probability=0, colour_probability=0, grey_probability=0
     )
-    mirrored, moved = augment_faces(
-        image, landmarks, config=mirror, generator=step_generator(seed=0, step=0)
-    )
+    mirrored, moved = augment_faces(image, landmarks, config=mirror, draws=draws_of(image))
     assert torch.equal(mirrored, image.flip(3))
     right_eye, left_eye = 33, FLIP_PERMUTATION[33]
     assert left_eye == 263
@@ -74,9 +76,7 @@ def test_mirrored_landmarks_are_renumbered() -> None:
 
 def test_nothing_changes_when_nothing_is_asked_for() -> None:
     image, landmarks = dot_at(0.3, 0.5)
-    same, still = augment_faces(
-        image, landmarks, config=QUIET, generator=step_generator(seed=0, step=0)
-    )
+    same, still = augment_faces(image, landmarks, config=QUIET, draws=draws_of(image))
     assert torch.equal(same, image)
     assert torch.equal(still, landmarks)
 
@@ -84,12 +84,7 @@ def test_nothing_changes_when_nothing_is_asked_for() -> None:
 def test_grey_faces_have_no_colour_and_all_stay_in_range() -> None:
     images = torch.rand(8, 3, SIDE, SIDE)
     config = AugmentationConfig(grey_probability=1, colour_probability=1, warp_probability=1)
-    changed, _ = augment_faces(
-        images,
-        torch.rand(8, 478, 3),
-        config=config,
-        generator=step_generator(seed=1, step=0),
-    )
+    changed, _ = augment_faces(images, torch.rand(8, 478, 3), config=config, draws=draws_of(images))
     assert torch.allclose(changed[:, 0], changed[:, 1])
     assert float(changed.min()) >= 0
     assert float(changed.max()) <= 1 + 1e-6
@@ -102,7 +97,7 @@ def test_the_same_step_draws_the_same_changes() -> None:
             images,
             landmarks,
             config=AugmentationConfig(),
-            generator=step_generator(seed=3, step=step),
+            draws=draws_of(images, step=step),
         )[0]
         for step in (5, 5, 6)
     ]

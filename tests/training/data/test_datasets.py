@@ -3,14 +3,19 @@ import torch
 
 from tests.training.conftest import MakePack
 from training.config import DataConfig
-from training.data.datasets import FaceDataset, step_generator
+from training.data.datasets import FaceBatch, FaceDataset
+from training.data.draws import BatchDraws
 from training.errors import DataError
+
+
+def draw(dataset: FaceDataset, batch_size: int, *, seed: int = 0, step: int = 0) -> FaceBatch:
+    return dataset.train_batch(BatchDraws.of_step(seed=seed, step=step, batch_size=batch_size))
 
 
 def test_a_batch_is_a_function_of_seed_and_step(make_pack: MakePack) -> None:
     dataset = FaceDataset(DataConfig(packs=("faces",)), root=make_pack())
     batches = [
-        dataset.train_batch(batch_size=4, generator=step_generator(seed=seed, step=step)).images
+        draw(dataset, 4, seed=seed, step=step).images
         for seed, step in ((0, 1), (0, 1), (0, 2), (1, 1))
     ]
     assert torch.equal(batches[0], batches[1])
@@ -25,7 +30,7 @@ def test_validation_faces_are_never_learnt_from(make_pack: MakePack) -> None:
     dataset = FaceDataset(DataConfig(packs=("faces",)), root=root)
     [held_out] = dataset.validation_batches(batch_size=10)
     assert len(held_out) == 3
-    drawn = dataset.train_batch(batch_size=300, generator=step_generator(seed=0, step=0))
+    drawn = draw(dataset, 300)
     first_pixels = {tuple(face[:, 0, 0].tolist()) for face in drawn.images}
     assert not first_pixels & {tuple(face[:, 0, 0].tolist()) for face in held_out.images}
     assert len(first_pixels) == 9
@@ -35,7 +40,7 @@ def test_sharp_faces_are_drawn_more_often(make_pack: MakePack) -> None:
     root = make_pack(faces=12, validation=3)  # the training faces' sharpness is 4 to 12
     dataset = FaceDataset(DataConfig(packs=("faces",), sharpness_exponent=1.0), root=root)
     sharpest = torch.from_numpy(dataset.packs[0].images[11].copy()).permute(2, 0, 1)[:, 0, 0] / 255
-    drawn = dataset.train_batch(batch_size=4000, generator=step_generator(seed=0, step=0)).images
+    drawn = draw(dataset, 4000).images
     share = float((drawn[:, :, 0, 0] == sharpest).all(1).float().mean())
     assert share == pytest.approx(12 / sum(range(4, 13)), abs=0.03)
 

@@ -6,9 +6,13 @@ from torch import Tensor
 
 from model_store.image_tensor import image_to_tensor, tensor_to_image
 from training.config import DegradationConfig
-from training.data.datasets import step_generator
 from training.data.degradation import degrade, downsample
+from training.data.draws import BatchDraws, step_generator
 from training.data.faceless import make_faceless
+
+
+def draws_of(faces: Tensor, *, step: int = 0) -> BatchDraws:
+    return BatchDraws.of_step(seed=0, step=step, batch_size=len(faces))
 
 
 @pytest.fixture
@@ -33,17 +37,14 @@ def test_the_low_resolution_image_is_pillows_but_for_its_roundings(
 
 
 def test_without_damage_degrading_is_downsampling(faces: Tensor) -> None:
-    degraded = degrade(
-        faces, side_px=16, config=DegradationConfig(), generator=step_generator(seed=0, step=0)
-    )
+    degraded = degrade(faces, side_px=16, config=DegradationConfig(), draws=draws_of(faces))
     assert torch.equal(degraded, downsample(faces, side_px=16))
 
 
 @pytest.mark.parametrize("damage", ["blur_probability", "noise_probability", "jpeg_probability"])
 def test_each_damage_changes_the_image_and_keeps_it_8_bit(faces: Tensor, damage: str) -> None:
     config = DegradationConfig(**{damage: 1.0})  # type: ignore[arg-type]
-    generator = step_generator(seed=0, step=0)
-    degraded = degrade(faces, side_px=32, config=config, generator=generator)
+    degraded = degrade(faces, side_px=32, config=config, draws=draws_of(faces))
     clean = downsample(faces, side_px=32)
     assert degraded.shape == clean.shape
     assert all(not torch.equal(a, b) for a, b in zip(degraded, clean, strict=True))
@@ -54,7 +55,7 @@ def test_each_damage_changes_the_image_and_keeps_it_8_bit(faces: Tensor, damage:
 
 def test_blur_smooths(faces: Tensor) -> None:
     config = DegradationConfig(blur_probability=1, max_blur_sigma=1.0)
-    blurred = degrade(faces, side_px=32, config=config, generator=step_generator(seed=0, step=1))
+    blurred = degrade(faces, side_px=32, config=config, draws=draws_of(faces, step=1))
     clean = downsample(faces, side_px=32)
     assert float(blurred.diff(dim=3).abs().mean()) < float(clean.diff(dim=3).abs().mean())
 
