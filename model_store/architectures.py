@@ -7,25 +7,55 @@ from torch import nn
 
 from model_store.affectsrnet.config import AffectSRNetConfig
 from model_store.affectsrnet.network import AffectSRNet
+from model_store.baselines.edsr import EDSR, EDSRConfig
+from model_store.baselines.srcnn import SRCNN, SRCNNConfig
 from model_store.landmarks.landmarker import Landmarker, LandmarkerConfig
 
+UpscalerConfig = AffectSRNetConfig | SRCNNConfig | EDSRConfig
+"""What a network from LR faces to HR faces is built from; each names its ``architecture``."""
+Upscaler = AffectSRNet | SRCNN | EDSR
+"""A network from LR faces to HR faces."""
+NetworkConfig = UpscalerConfig | LandmarkerConfig
+Network = Upscaler | Landmarker
 
-def build_network(architecture: str, config: Mapping[str, object]) -> nn.Module:
+_CONFIG_CLASSES: Mapping[str, type[NetworkConfig]] = {
+    config_class.architecture: config_class
+    for config_class in (AffectSRNetConfig, SRCNNConfig, EDSRConfig, LandmarkerConfig)
+}
+
+
+def build_network(architecture: str, config: Mapping[str, object]) -> Network:
     """Build an untrained network from what a manifest says of it.
 
     Raises:
         ValueError: an unknown architecture, or a configuration that it does not accept.
     """
+    if architecture not in _CONFIG_CLASSES:
+        known = ", ".join(_CONFIG_CLASSES)
+        raise ValueError(f"architecture is {architecture!r}; known: {known}")
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
     try:
-        match architecture:
-            case "affectsrnet":
-                return AffectSRNet(AffectSRNetConfig(**values))  # type: ignore[arg-type]
-            case "landmarker":
-                return Landmarker(LandmarkerConfig(**values))  # type: ignore[arg-type]
+        return network_from(_CONFIG_CLASSES[architecture](**values))  # type: ignore[arg-type]
     except TypeError as error:
         raise ValueError(f"configuration of {architecture}: {error}") from error
-    raise ValueError(f"architecture is {architecture!r}; known: affectsrnet, landmarker")
+
+
+def network_from(config: NetworkConfig) -> Network:
+    """Build an untrained network."""
+    if isinstance(config, LandmarkerConfig):
+        return Landmarker(config)
+    return upscaler_from(config)
+
+
+def upscaler_from(config: UpscalerConfig) -> Upscaler:
+    """Build an untrained network from LR faces to HR faces."""
+    match config:
+        case AffectSRNetConfig():
+            return AffectSRNet(config)
+        case SRCNNConfig():
+            return SRCNN(config)
+        case EDSRConfig():
+            return EDSR(config)
 
 
 def network_config(network: nn.Module) -> tuple[str, dict[str, object]]:
@@ -34,9 +64,11 @@ def network_config(network: nn.Module) -> tuple[str, dict[str, object]]:
     Raises:
         ValueError: the network is of no published architecture.
     """
-    match network:
-        case AffectSRNet():
-            return "affectsrnet", asdict(network.config)
-        case Landmarker():
-            return "landmarker", asdict(network.config)
-    raise ValueError(f"{type(network).__name__} is no architecture that can be published")
+    if not isinstance(network, Network):
+        raise ValueError(f"{type(network).__name__} is no architecture that can be published")
+    return network.config.architecture, asdict(network.config)
+
+
+def needs_landmarks(config: UpscalerConfig) -> bool:
+    """Whether a network of this configuration is called with landmarks."""
+    return isinstance(config, AffectSRNetConfig) and config.landmark_fusion

@@ -38,7 +38,7 @@ class ModelManifest:
     Attributes:
         name: Model name, such as "affectsrnet-x8".
         version: Counts from "1"; a version never changes.
-        architecture: Which network the weights are for: "affectsrnet" or "landmarker".
+        architecture: Which network the weights are for, as model_store.architectures names it.
         config: The network's configuration, by field name.
         scale: Upscaling factor; None for networks that do not upscale.
         num_parameters: Trained values, buffers not counted.

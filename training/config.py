@@ -8,6 +8,7 @@ from types import UnionType
 from typing import Literal, Union, get_args, get_origin, get_type_hints
 
 from model_store.affectsrnet.config import AffectSRNetConfig
+from model_store.architectures import UpscalerConfig
 from model_store.landmarks.landmarker import LandmarkerConfig
 from training.errors import ConfigError
 
@@ -103,11 +104,13 @@ class OptimizerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SuperResolutionTaskConfig:
-    """Train an AffectSRNet.
+    """Train an AffectSRNet or one of the baselines.
 
     Attributes:
-        network: Scale, sizes and switches of the network.
-        landmarker: Reference of the published Landmarker that reads the LR image.
+        network: Scale, sizes and switches of the network that ``architecture`` names there
+            (affectsrnet, if it is left out).
+        landmarker: Reference of the published Landmarker that reads the LR image, where the
+            network takes landmarks.
         pixel_loss: "l1", the paper's (III-E); or "psnr", the mean over faces of ln(MSE), which
             is what PSNR measures and the better end of a training that is judged by it.
         backbone_rate: Learning rate of the backbone, relative to the landmark branch's. After a
@@ -115,7 +118,7 @@ class SuperResolutionTaskConfig:
             the branch's rate would first undo what it knows.
     """
 
-    network: AffectSRNetConfig
+    network: UpscalerConfig
     kind: Literal["super_resolution"] = "super_resolution"
     landmarker: str = "landmarker"
     pixel_loss: Literal["l1", "psnr"] = "l1"
@@ -200,7 +203,10 @@ def parse_config(document: Mapping[str, object]) -> TrainConfig:
 
 def config_document(config: TrainConfig) -> dict[str, object]:
     """Return the configuration as plain values, for checkpoints and manifests."""
-    return asdict(config)
+    document = asdict(config)
+    if isinstance(config.task, SuperResolutionTaskConfig):
+        document["task"]["network"]["architecture"] = config.task.network.architecture
+    return document
 
 
 def _apply_override(document: dict[str, object], override: str) -> None:
@@ -250,7 +256,7 @@ def _build(cls: type, document: object, *, where: str) -> object:
 def _convert(hint: object, value: object, *, where: str) -> object:
     origin = get_origin(hint)
     if origin in (Union, UnionType):
-        return _build(_choose_task(value, where=where), value, where=where)
+        return _build_one_of(get_args(hint), value, where=where)
     if isinstance(hint, type) and is_dataclass(hint):
         return _build(hint, value, where=where)
     if origin is Literal:
@@ -270,9 +276,16 @@ def _convert(hint: object, value: object, *, where: str) -> object:
     return value
 
 
-def _choose_task(value: object, *, where: str) -> type:
-    kinds = {"super_resolution": SuperResolutionTaskConfig, "landmarks": LandmarkTaskConfig}
-    kind = value.get("kind") if isinstance(value, Mapping) else None
-    if kind not in kinds:
-        raise ConfigError(f"{where}.kind is {kind!r}; it must be one of {', '.join(kinds)}")
-    return kinds[str(kind)]
+def _build_one_of(classes: Sequence[type], section: object, *, where: str) -> object:
+    """Build the class that a section names: a task by its kind, a network by its architecture."""
+    if not isinstance(section, Mapping):
+        raise ConfigError(f"{where} is {section!r}; it must be a section")
+    is_network = AffectSRNetConfig in classes
+    key = "architecture" if is_network else "kind"
+    known = {getattr(cls, key): cls for cls in classes}
+    # Configurations from before there were baselines name no architecture.
+    name = section.get(key, AffectSRNetConfig.architecture if is_network else None)
+    if name not in known:
+        raise ConfigError(f"{where}.{key} is {name!r}; it must be one of {', '.join(known)}")
+    values = {k: v for k, v in section.items() if k != key}
+    return _build(known[name], values, where=where)

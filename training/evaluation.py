@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from model_store.affectsrnet.config import HR_SIZE_PX
-from model_store.affectsrnet.network import AffectSRNet
+from model_store.architectures import Upscaler, needs_landmarks
 from model_store.image_tensor import RgbImage, images_to_tensor, tensor_to_image
 from model_store.landmarks.landmarker import Landmarker
 from model_store.upscaling import upscale_batch
@@ -91,7 +91,7 @@ def evaluate_network(
     model: str,
     landmarker: Landmarker | None = None,
 ) -> EvaluationReport:
-    """Evaluate an AffectSRNet or a Landmarker on all faces of some packs.
+    """Evaluate an upscaling network or a Landmarker on all faces of some packs.
 
     Args:
         network: In eval mode, on the CPU, in float32.
@@ -105,9 +105,9 @@ def evaluate_network(
     if isinstance(network, Landmarker):
         sets = tuple(_evaluate_landmarker(network, pack) for pack in packs)
         return EvaluationReport(model, "teacher landmarks of the HR face", sets)
-    if not isinstance(network, AffectSRNet):
+    if not isinstance(network, Upscaler):
         raise ValueError(f"{type(network).__name__} cannot be evaluated")
-    if network.config.landmark_fusion and landmarker is None:
+    if needs_landmarks(network.config) and landmarker is None:
         raise ValueError("a network with landmark fusion is evaluated with a landmarker")
     sets = tuple(_evaluate_upscaling(network, pack, landmarker) for pack in packs)
     return EvaluationReport(model, "sfmnet", sets)
@@ -126,7 +126,7 @@ def enlarge_bicubic(image: RgbImage) -> RgbImage:
 
 
 def upscale_images(
-    network: AffectSRNet, lr: Sequence[RgbImage], *, landmarker: Landmarker | None
+    network: Upscaler, lr: Sequence[RgbImage], *, landmarker: Landmarker | None
 ) -> list[RgbImage]:
     """Upscale equally large LR images, landmarks from the LR images, as the service does."""
     upscaled: list[RgbImage] = []
@@ -139,7 +139,7 @@ def upscale_images(
 
 
 def _evaluate_upscaling(
-    network: AffectSRNet, pack: FacePack, landmarker: Landmarker | None
+    network: Upscaler, pack: FacePack, landmarker: Landmarker | None
 ) -> SetReport:
     side = HR_SIZE_PX // network.config.scale
     originals = [np.asarray(image) for image in pack.images]

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from model_store.affectsrnet.network import AffectSRNet
+from model_store.architectures import Upscaler, needs_landmarks
 from model_store.errors import ModelStoreError
 from model_store.landmarks.landmarker import Landmarker
 from model_store.manifest import ModelManifest, TrainingRecord
@@ -47,7 +47,7 @@ def load_trained(run: Path, *, store: ModelStore) -> Trained:
     network.load_state_dict(checkpoint.ema)
     task = checkpoint.config.task
     landmarker = None
-    if not isinstance(task, LandmarkTaskConfig) and task.network.landmark_fusion:
+    if not isinstance(task, LandmarkTaskConfig) and needs_landmarks(task.network):
         landmarker = load_landmarker(task.landmarker, store)
     return Trained(network.eval(), landmarker, checkpoint)
 
@@ -135,7 +135,7 @@ def evaluate_model(
         except ModelStoreError as error:
             raise TrainingError(f"{error}; {model} is no run's folder either") from error
         network, learnt = loaded.module, list(loaded.manifest.training.data)
-        fused = isinstance(network, AffectSRNet) and network.config.landmark_fusion
+        fused = isinstance(network, Upscaler) and needs_landmarks(network.config)
         landmarker = load_landmarker("landmarker", store) if fused else None
     tests = open_test_packs(packs_root, test_packs, learnt=learnt)
     return evaluate_network(network, tests, model=model, landmarker=landmarker)

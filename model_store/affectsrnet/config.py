@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 HR_SIZE_PX = 128  # side of the aligned faces that the network is trained to give (IV-A)
 SCALES = (4, 8)
@@ -36,6 +36,8 @@ class AffectSRNetConfig:
         msaf_reduction: r of III-D, by which the joint representation is narrower than a block.
         msaf_block_dropout: share of the blocks dropped in training (Su et al. 2020).
     """
+
+    architecture: ClassVar[str] = "affectsrnet"
 
     scale: int
     num_features: int = 64

@@ -6,6 +6,7 @@ learnt MediaPipe's answer on the high-resolution face instead, and runs in the u
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +27,8 @@ class LandmarkerConfig:
         widths: Channels at 32, 16, 8 and 4 px.
         blocks: Residual blocks at 32, 16, 8 and 4 px.
     """
+
+    architecture: ClassVar[str] = "landmarker"
 
     num_coefficients: int = 80
     widths: tuple[int, ...] = (24, 48, 128, 256)

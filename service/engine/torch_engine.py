@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model_store.affectsrnet.network import AffectSRNet
+from model_store.architectures import Upscaler, needs_landmarks
 from model_store.errors import ModelNotFoundError
 from model_store.image_tensor import (
     RgbImage,
@@ -41,7 +41,7 @@ class TorchEngine:
 
     def __init__(
         self,
-        networks: Sequence[tuple[ServedModel, AffectSRNet]],
+        networks: Sequence[tuple[ServedModel, Upscaler]],
         finder: LandmarkFinder,
         *,
         device: torch.device,
@@ -93,8 +93,8 @@ class TorchEngine:
         lr = round_to_uint8_levels(torch.cat(on_grid))
         lr = lr.contiguous(memory_format=_memory_format(model, self._device))
         with self._autocast():
-            found = self._finder.find(lr) if network.config.landmark_fusion else None
-            sr = network(lr, None if found is None else found.landmarks).float()
+            found = self._finder.find(lr) if needs_landmarks(network.config) else None
+            sr = (network(lr) if found is None else network(lr, found.landmarks)).float()
         is_finite = torch.isfinite(sr).flatten(1).all(1).tolist()
         return [
             _read_out(sr[index], placement, found, index)
@@ -184,9 +184,9 @@ def _find_cpu_dtype(name: str) -> torch.dtype:
 
 def _load_upscaler(
     store: ModelStore, reference: str, device: torch.device
-) -> tuple[ServedModel, AffectSRNet]:
+) -> tuple[ServedModel, Upscaler]:
     loaded = _load(store, reference, device, variable="AFFECTSR_MODELS")
-    if not isinstance(loaded.module, AffectSRNet):
+    if not isinstance(loaded.module, Upscaler):
         raise StartupError(
             f"AFFECTSR_MODELS names {reference}, whose architecture is "
             f"{loaded.manifest.architecture}; name models that upscale, such as affectsrnet-x4"
@@ -204,7 +204,7 @@ def _load(store: ModelStore, reference: str, device: torch.device, *, variable: 
         ) from error
 
 
-def _served(manifest: ModelManifest, network: AffectSRNet) -> ServedModel:
+def _served(manifest: ModelManifest, network: Upscaler) -> ServedModel:
     return ServedModel(
         name=manifest.name,
         version=manifest.version,

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from model_store.baselines.edsr import EDSRConfig
 from training.config import (
     LandmarkTaskConfig,
     SuperResolutionTaskConfig,
@@ -62,6 +63,8 @@ def test_overrides_reach_any_depth(minimal: Path) -> None:
         ("optimizer.rate=1", r"config\.optimizer: unknown key rate"),
         ("task.network.scale=3", r"config\.task\.network: scale is 3"),
         ("task.network.graph_map=heat", "graph_map is 'heat'; it must be one of"),
+        ("task.network.architecture=gan", r"network\.architecture is 'gan'; .* affectsrnet, srcnn"),
+        ("task.network=3", r"config\.task\.network is 3; it must be a section"),
         ("task.kind=gan", "kind is 'gan'; it must be one of super_resolution, landmarks"),
         ("batch_size=2.5", "batch_size is 2.5; it must be a int"),
         ("batch_size=true", "batch_size is True; it must be a int"),
@@ -74,6 +77,18 @@ def test_overrides_reach_any_depth(minimal: Path) -> None:
 def test_what_is_not_understood_is_named(minimal: Path, override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_config(minimal, [override])
+
+
+def test_a_network_of_no_named_architecture_is_affectsrnet(minimal: Path) -> None:
+    document = config_document(load_config(minimal))
+    del document["task"]["network"]["architecture"]  # as in checkpoints from before the baselines
+    assert parse_config(document) == load_config(minimal)
+
+
+def test_a_network_is_chosen_by_its_architecture(minimal: Path) -> None:
+    config = load_config(minimal, ["task.network.architecture=edsr", "task.network.num_blocks=4"])
+    assert isinstance(config.task, SuperResolutionTaskConfig)
+    assert config.task.network == EDSRConfig(scale=8, num_blocks=4)
 
 
 def test_a_missing_key_is_named(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from model_store.affectsrnet.network import AffectSRNet
+from model_store.architectures import needs_landmarks, network_from
 from model_store.errors import ModelStoreError
 from model_store.landmarks.landmarker import Landmarker
 from model_store.store import ModelStore
@@ -32,7 +32,7 @@ def build_task(
         config,
         task=config.task,
         landmarker=(
-            load_landmarker(config.task.landmarker, store) if network.landmark_fusion else None
+            load_landmarker(config.task.landmarker, store) if needs_landmarks(network) else None
         ),
         dataset=dataset,
         device=device,
@@ -41,9 +41,7 @@ def build_task(
 
 def build_network_of(config: TrainConfig) -> nn.Module:
     """Build the untrained network that a run trains."""
-    if isinstance(config.task, LandmarkTaskConfig):
-        return Landmarker(config.task.network)
-    return AffectSRNet(config.task.network)
+    return network_from(config.task.network)
 
 
 def load_landmarker(reference: str, store: ModelStore) -> Landmarker:

@@ -1,4 +1,4 @@
-"""Training an AffectSRNet: degrade, find landmarks in the LR image, upscale, compare."""
+"""Training AffectSRNet or a rival: degrade, find landmarks in the LR image, upscale, compare."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from model_store.affectsrnet.config import HR_SIZE_PX
-from model_store.affectsrnet.network import AffectSRNet
+from model_store.architectures import upscaler_from
 from model_store.image_tensor import resize_bicubic, round_to_uint8_levels
 from model_store.landmarks.fallback import choose_landmarks
 from model_store.landmarks.landmarker import Landmarker
@@ -41,7 +41,7 @@ class SuperResolutionTask:
         dataset: FaceDataset,
         device: torch.device,
     ) -> None:
-        self.network: nn.Module = AffectSRNet(task.network).to(device)
+        self.network: nn.Module = upscaler_from(task.network).to(device)
         self._side_px = task.network.lr_size_px
         self._backbone_rate = task.backbone_rate
         self._pixel_loss = task.pixel_loss
@@ -71,10 +71,8 @@ class SuperResolutionTask:
         hr = round_to_uint8_levels(hr)
         lr = degrade(hr, side_px=self._side_px, config=self._config.degradation, draws=draws)
         lr, hr = lr.to(self._device), hr.to(self._device)
-        landmarks = self._find_landmarks(lr)
-        with forward_autocast(self._device, precision=self._config.precision):
-            sr = self.network(lr, landmarks)
-        difference = sr.float() - hr
+        sr = self._upscale(self.network, lr)
+        difference = sr - hr
         l1 = difference.abs().mean()
         # The constant is a hundredth of what 8-bit rounding costs: equal images have a loss.
         psnr_loss = difference.square().mean((1, 2, 3)).add(1e-8).log().mean()
@@ -88,10 +86,7 @@ class SuperResolutionTask:
         for faces in self._validation:
             hr = faces.images.to(self._device)
             lr = downsample(hr, side_px=self._side_px)
-            landmarks = self._find_landmarks(lr)
-            with forward_autocast(self._device, precision=self._config.precision):
-                sr = network(lr, landmarks)
-            sr = round_to_uint8_levels(sr.float())
+            sr = round_to_uint8_levels(self._upscale(network, lr))
             bicubic = resize_bicubic(lr, height=HR_SIZE_PX, width=HR_SIZE_PX)
             target = luma(hr)
             scores.append(psnr(luma(sr), target))
@@ -102,8 +97,11 @@ class SuperResolutionTask:
     def finish(self, network: nn.Module) -> None:
         """Nothing is left to do."""
 
-    def _find_landmarks(self, lr: Tensor) -> Tensor | None:
-        if self._landmarker is None:
-            return None
-        with torch.no_grad():
-            return choose_landmarks(self._landmarker, lr).landmarks
+    def _upscale(self, network: nn.Module, lr: Tensor) -> Tensor:
+        inputs: tuple[Tensor, ...] = (lr,)
+        if self._landmarker is not None:
+            with torch.no_grad():
+                inputs = lr, choose_landmarks(self._landmarker, lr).landmarks
+        with forward_autocast(self._device, precision=self._config.precision):
+            sr: Tensor = network(*inputs)
+        return sr.float()

@@ -16,8 +16,10 @@ from service.engine.torch_engine import TorchEngine, load_torch_engine
 from service.errors import ItemFailedError, StartupError
 from service.settings import Settings
 from tests.fakes import served_model
+from tests.published import publish_untrained
 from tests.service.support import noise, plain
 from tests.service.tiny_models import publish_tiny_models, tiny_landmarker, tiny_network
+from tests.tiny_baselines import BASELINES, tiny_baseline
 
 X4, X8 = served_model(scale=4), served_model(scale=8, lr_size_px=16)
 CPU = torch.device("cpu")
@@ -199,6 +201,25 @@ def test_published_models_are_loaded_in_the_order_of_the_settings(store: ModelSt
     assert isinstance(result, UpscaledImage)
     engine.close()
     assert engine.models == []
+
+
+@pytest.mark.parametrize("architecture", BASELINES)
+def test_baseline_is_served_without_landmarks(architecture: str, tmp_path: Path) -> None:
+    store = publish_tiny_models(tmp_path)
+    network = tiny_baseline(architecture, scale=8)
+    publish_untrained(store, network, name=f"{architecture}-x8")
+    settings = Settings(
+        models=(f"{architecture}-x8",), cpu_dtype="float32", torch_num_threads=1, max_batch_size=2
+    )
+    engine = load_torch_engine(store, settings)
+    engine.warm_up()
+    image = noise(16, 16)
+    (result,) = engine.upscale(f"{architecture}-x8@1", [image])
+    assert isinstance(result, UpscaledImage)
+    with torch.inference_mode():
+        expected = tensor_to_image(network(images_to_tensor([image]))[0])
+    assert np.abs(result.rgb.astype(int) - expected).max() <= 1
+    assert (result.landmark_source, result.landmark_confidence) == ("none", None)
 
 
 def test_model_that_is_not_published_is_named(store: ModelStore) -> None:

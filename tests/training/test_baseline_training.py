@@ -1,0 +1,75 @@
+"""Every baseline is trained by the same task as AffectSRNet."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from model_store.store import ModelStore
+from tests.tiny_baselines import BASELINES, tiny_configs
+from tests.training.conftest import MakePack
+from training.checkpoint import load_checkpoint
+from training.config import (
+    OptimizerConfig,
+    SuperResolutionTaskConfig,
+    TrainConfig,
+    config_document,
+    parse_config,
+)
+from training.data.datasets import FaceDataset, step_generator
+from training.tasks.build import build_task
+from training.trainer import Trainer
+
+CPU = torch.device("cpu")
+
+
+def baseline_config(base: TrainConfig, architecture: str, *, scale: int = 8) -> TrainConfig:
+    task = SuperResolutionTaskConfig(network=tiny_configs(scale)[architecture])
+    return replace(
+        base,
+        name=architecture,
+        task=task,
+        max_steps=12,
+        batch_size=4,
+        validate_every=12,
+        optimizer=OptimizerConfig(learning_rate=2e-3, warmup_steps=1, ema_decay=0.5),
+    )
+
+
+@pytest.mark.parametrize("architecture", BASELINES)
+def test_a_few_steps_lower_the_loss(
+    architecture: str, tiny_config: TrainConfig, make_pack: MakePack, tmp_path: Path
+) -> None:
+    config = baseline_config(tiny_config, architecture)
+    dataset = FaceDataset(config.data, root=make_pack())
+    task = build_task(config, dataset=dataset, store=ModelStore(tmp_path), device=CPU)
+    faces = dataset.train_batch(batch_size=8, generator=step_generator(seed=1, step=0))
+
+    def loss() -> float:
+        with torch.no_grad():
+            terms = task.compute_loss(faces, generator=step_generator(seed=1, step=0))
+        return float(terms.total)
+
+    before = loss()
+    Trainer(
+        config,
+        task,
+        dataset=dataset,
+        folder=tmp_path / "run",
+        start="nothing",
+        git_commit="abc",
+    ).run()
+    assert loss() < before
+    assert load_checkpoint(tmp_path / "run/last.pt").config == config
+
+
+@pytest.mark.parametrize("architecture", BASELINES)
+@pytest.mark.parametrize("scale", [4, 8])
+def test_a_configuration_names_its_network(
+    architecture: str, scale: int, tiny_config: TrainConfig
+) -> None:
+    config = baseline_config(tiny_config, architecture, scale=scale)
+    document = config_document(config)
+    assert document["task"]["network"]["architecture"] == architecture
+    assert parse_config(document) == config
