@@ -17,7 +17,8 @@ from training.config import (
     config_document,
     parse_config,
 )
-from training.data.datasets import FaceDataset, step_generator
+from training.data.datasets import FaceDataset
+from training.data.draws import BatchDraws
 from training.tasks.build import build_task
 from training.trainer import Trainer
 
@@ -44,12 +45,12 @@ def test_a_few_steps_lower_the_loss(
     config = baseline_config(tiny_config, architecture)
     dataset = FaceDataset(config.data, root=make_pack())
     task = build_task(config, dataset=dataset, store=ModelStore(tmp_path), device=CPU)
-    faces = dataset.train_batch(batch_size=8, generator=step_generator(seed=1, step=0))
+    faces = dataset.train_batch(BatchDraws.of_step(seed=1, step=0, batch_size=8))
 
     def loss() -> float:
         with torch.no_grad():
-            terms = task.compute_loss(faces, generator=step_generator(seed=1, step=0))
-        return float(terms.total)
+            draws = BatchDraws.of_step(seed=1, step=1, batch_size=8)
+            return float(task.compute_loss(faces, draws=draws).total)
 
     before = loss()
     Trainer(
