@@ -4,7 +4,6 @@ Smaller is more alike. A value belongs to its backbone: ``lpips_squeeze`` and ``
 compare.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from training.perceptual.squeezenet import SQUEEZENET_FILE, SqueezeNetFeatures
+from training.perceptual.vgg16 import Vgg16, load_torchvision_vgg16
 from training.perceptual.weight_files import WeightFile, read_weights
 
 # LPIPS's normalisation of RGB in [-1, 1].
@@ -19,15 +19,19 @@ _SHIFT: Final = (-0.030, -0.088, -0.188)
 _SCALE: Final = (0.458, 0.448, 0.450)
 # Under the root, so that a place without any activation has a gradient (zero).
 _EPSILON: Final = 1e-10
-_HEAD_SOURCE: Final = (
-    "https://github.com/richzhang/PerceptualSimilarity, lpips/weights/v0.1/{name}.pth"
-)
+_HEADS_SOURCE: Final = "https://github.com/richzhang/PerceptualSimilarity, lpips/weights/v0.1"
 
 SQUEEZE_HEADS_FILE: Final = WeightFile(
     names=("lpips_v0.1_squeeze.pth",),
-    content="the linear heads of LPIPS 0.1 for SqueezeNet (tensors lin0.model.1.weight and on)",
-    source=_HEAD_SOURCE.format(name="squeeze"),
+    content="LPIPS 0.1's heads for SqueezeNet (squeeze.pth; lin0.model.1.weight and on)",
+    source=_HEADS_SOURCE,
     digest="55d9bd39ee2c777937ec5fa22a32531971c306d30dcf0d0e799648c767be7e5f",
+)
+VGG_HEADS_FILE: Final = WeightFile(
+    names=("lpips_v0.1_vgg.pth",),
+    content="LPIPS 0.1's heads for VGG16 (vgg.pth; lin0.model.1.weight and on)",
+    source=_HEADS_SOURCE,
+    digest="09016f6c713efecd87823d0ac57b392f1c5c47de4e54122e04c71f80cc4650a3",
 )
 
 
@@ -41,7 +45,7 @@ class Lpips(nn.Module):
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, backbone: SqueezeNetFeatures) -> None:
+    def __init__(self, backbone: SqueezeNetFeatures | Vgg16) -> None:
         super().__init__()
         self.backbone = backbone
         self.heads = nn.ParameterList(torch.full((width,), 1 / width) for width in backbone.widths)
@@ -52,8 +56,7 @@ class Lpips(nn.Module):
     def forward(self, images: Tensor, references: Tensor) -> Tensor:
         """Compare N pairs.
 
-        The backbone runs in the caller's precision (autocast), distances are taken in float32 or
-        better.
+        In float32 or better, outside autocast: for SqueezeNet bfloat16 saves no time on a CPU.
 
         Args:
             images: (N, 3, H, W) RGB in [0, 1]; not clamped here.
@@ -70,17 +73,19 @@ class Lpips(nn.Module):
                 f"images are {tuple(images.shape)} and {tuple(references.shape)}; both must be the "
                 "same (N, 3, H, W)"
             )
-        pairs = zip(self._activations(images), self._activations(references), strict=True)
-        distance = images.new_zeros(len(images), dtype=_at_least_float32(images.dtype))
-        for (first, second), head in zip(pairs, self.heads, strict=True):
-            difference = _normalise(first) - _normalise(second)
-            weighted = difference.square() * head[:, None, None]  # (N, C, h, w)
-            distance = distance + weighted.sum(1).mean((1, 2))
-        return distance
+        with torch.autocast(images.device.type, enabled=False):
+            pairs = zip(self._activations(images), self._activations(references), strict=True)
+            distances = [
+                # (N, C, h, w) -> (N,)
+                ((first - second).square() * head[:, None, None]).sum(1).mean((1, 2))
+                for (first, second), head in zip(pairs, self.heads, strict=True)
+            ]
+            return torch.stack(distances).sum(0)
 
     def _activations(self, images: Tensor) -> list[Tensor]:
-        activations: list[Tensor] = self.backbone((2 * images - 1 - self.shift) / self.scale)
-        return activations
+        images = images.to(torch.promote_types(images.dtype, torch.float32))
+        taps: list[Tensor] = self.backbone((2 * images - 1 - self.shift) / self.scale)
+        return [_normalise(features) for features in taps]
 
 
 def load_squeeze_lpips(folder: Path) -> Lpips:
@@ -95,24 +100,30 @@ def load_squeeze_lpips(folder: Path) -> Lpips:
     backbone = SqueezeNetFeatures()
     expected = {name: value.shape for name, value in backbone.state_dict().items()}
     backbone.load_state_dict(read_weights(folder, SQUEEZENET_FILE, expected=expected))
-    lpips = Lpips(backbone)
-    _load_heads(lpips, folder, SQUEEZE_HEADS_FILE, widths=backbone.widths)
-    return lpips.eval()
+    return _with_heads(Lpips(backbone), folder, SQUEEZE_HEADS_FILE)
 
 
-def _load_heads(lpips: Lpips, folder: Path, file: WeightFile, *, widths: Sequence[int]) -> None:
-    names = [f"lin{i}.model.1.weight" for i in range(len(widths))]
-    expected = {n: torch.Size((1, w, 1, 1)) for n, w in zip(names, widths, strict=True)}
+def load_vgg_lpips(folder: Path) -> Lpips:
+    """LPIPS with torchvision's VGG16, in eval mode on the CPU.
+
+    Raises:
+        FeatureWeightsError: a file is missing or not the published one.
+    """
+    return _with_heads(Lpips(load_torchvision_vgg16(folder)), folder, VGG_HEADS_FILE)
+
+
+def _with_heads(lpips: Lpips, folder: Path, file: WeightFile) -> Lpips:
+    names = [f"lin{i}.model.1.weight" for i in range(len(lpips.heads))]
+    expected = {
+        name: torch.Size((1, len(head), 1, 1))
+        for name, head in zip(names, lpips.heads, strict=True)
+    }
     weights = read_weights(folder, file, expected=expected)
     for head, name in zip(lpips.heads, names, strict=True):
         head.copy_(weights[name].flatten())
+    return lpips.eval()
 
 
 def _normalise(features: Tensor) -> Tensor:
     """Scale each place's channels to unit length."""
-    features = features.to(_at_least_float32(features.dtype))
     return features * (features.square().sum(1, keepdim=True) + _EPSILON).rsqrt()
-
-
-def _at_least_float32(dtype: torch.dtype) -> torch.dtype:
-    return torch.promote_types(dtype, torch.float32)

@@ -9,7 +9,7 @@ import os
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 
 import torch
@@ -28,14 +28,16 @@ class WeightFile:
         names: Names under which it is looked for, in this order.
         content: What it holds.
         source: Where one gets it.
-        digest: :func:`weights_digest` of the tensors that are used; None where none is known, and
-            any file with the right names and shapes is taken.
+        digest: :func:`weights_digest` of the tensors that are used, where it is known.
+        file_digest: First digits of the whole file's SHA-256, as torch.hub's file names have them,
+            where no more is known.
     """
 
     names: tuple[str, ...]
     content: str
     source: str
-    digest: str | None
+    digest: str | None = None
+    file_digest: str | None = None
 
 
 def feature_weights_folder(named: Path | None = None) -> Path:
@@ -87,11 +89,8 @@ def read_weights(
                 f"{path}: {name} is {found}, not of shape {tuple(shape)}; {_wanted(file)}"
             )
         weights[name] = value.float()
-    if file.digest is not None and (digest := weights_digest(weights)) != file.digest:
-        raise FeatureWeightsError(
-            f"{path} holds other weights (digest {digest[:12]}..., not {file.digest[:12]}...); "
-            f"{_wanted(file)}"
-        )
+    if not _is_published(path, weights, file):
+        raise FeatureWeightsError(f"{path} holds weights of other values; {_wanted(file)}")
     return weights
 
 
@@ -102,6 +101,14 @@ def weights_digest(weights: Mapping[str, Tensor]) -> str:
         digest.update(name.encode("ascii"))
         digest.update(weights[name].detach().float().contiguous().cpu().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _is_published(path: Path, weights: Mapping[str, Tensor], file: WeightFile) -> bool:
+    if file.digest is not None:
+        return weights_digest(weights) == file.digest
+    with path.open("rb") as stream:
+        whole = file_digest(stream, "sha256").hexdigest()
+    return file.file_digest is not None and whole.startswith(file.file_digest)
 
 
 def _find(folder: Path, file: WeightFile) -> Path:

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,7 @@ def test_a_missing_file_is_named_with_what_it_must_be_and_where_to_get_it(tmp_pa
         ({"a": WEIGHTS["a"]}, r"b is missing, not of shape \(2,\)"),
         ({**WEIGHTS, "a": torch.ones(3, 2)}, r"a is of shape \(3, 2\), not of shape \(2, 3\)"),
         ([1, 2], r"a is missing"),
-        ({**WEIGHTS, "b": torch.zeros(2)}, "holds other weights"),
+        ({**WEIGHTS, "b": torch.zeros(2)}, "holds weights of other values"),
     ],
 )
 def test_a_wrong_file_is_refused(tmp_path: Path, stored: object, message: str) -> None:
@@ -71,10 +72,14 @@ def test_a_file_that_is_no_weights_file_is_refused(tmp_path: Path, content: byte
         read_weights(tmp_path, FILE, expected=EXPECTED)
 
 
-def test_without_a_known_digest_any_values_are_taken(tmp_path: Path) -> None:
-    torch.save({**WEIGHTS, "b": torch.zeros(2)}, tmp_path / "net.pth")
-    read = read_weights(tmp_path, replace(FILE, digest=None), expected=EXPECTED)
-    assert torch.equal(read["b"], torch.zeros(2))
+def test_a_file_may_be_known_by_the_digest_in_its_published_name(tmp_path: Path) -> None:
+    path = tmp_path / "net.pth"
+    torch.save(WEIGHTS, path)
+    known = replace(FILE, digest=None, file_digest=sha256(path.read_bytes()).hexdigest()[:8])
+    assert read_weights(tmp_path, known, expected=EXPECTED).keys() == WEIGHTS.keys()
+    for unknown in (replace(known, file_digest="01234567"), replace(known, file_digest=None)):
+        with pytest.raises(FeatureWeightsError, match="holds weights of other values"):
+            read_weights(tmp_path, unknown, expected=EXPECTED)
 
 
 def test_the_folder_is_the_named_one_or_else_the_environments(
