@@ -109,3 +109,21 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
 
 def test_tiny_is_a_whole_configuration(tiny_config: TrainConfig) -> None:
     assert parse_config(config_document(tiny_config)) == tiny_config
+
+
+def test_the_blind_degradation_is_chosen_by_kind_and_its_rounds_are_told_whole(
+    minimal: Path,
+) -> None:
+    blind = load_config(minimal, ["degradation.kind=blind"]).degradation
+    assert blind.kind == "blind"
+    shipped = load_config(next(path for path in CONFIGS if path.stem == "affectsrnet-x4-real"))
+    assert shipped.degradation == blind  # the example shows the defaults
+    with pytest.raises(ConfigError, match=r"degradation\.blind\.first: missing key blur_sigma"):
+        load_config(minimal, ["degradation.blind.first.blur_probability=1"])
+
+
+@pytest.mark.parametrize("ends", ["[3, 2]", "[1]", "[-1, 2]"])
+def test_a_range_has_two_ends_in_order(ends: str) -> None:
+    path = next(path for path in CONFIGS if path.stem == "affectsrnet-x4-real")
+    with pytest.raises(ConfigError, match=r"second: noise_sigma is \[.*must be \[low, high\]"):
+        load_config(path, [f"degradation.blind.second.noise_sigma={ends}"])

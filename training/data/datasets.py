@@ -22,10 +22,12 @@ class FaceBatch:
     Attributes:
         images: (N, 3, 128, 128) float RGB in [0, 1].
         landmarks: (N, 478, 3); x, y in [0, 1] of the image, z on x's scale.
+        ids: (N,) int64, on the CPU: each face's number among all of the dataset.
     """
 
     images: Tensor
     landmarks: Tensor
+    ids: Tensor
 
     def __len__(self) -> int:
         return len(self.images)
@@ -40,6 +42,8 @@ class FaceDataset:
 
     def __init__(self, config: DataConfig, *, root: Path) -> None:
         self.packs: Sequence[FacePack] = tuple(open_pack(root / name) for name in config.packs)
+        sizes = [len(pack.records) for pack in self.packs]
+        self._first_ids = np.cumsum([0, *sizes[:-1]], dtype=np.int64)
         self._train = self._rows("train")
         validation = self._rows("validation")
         if len(self._train) == 0 or len(validation) == 0:
@@ -87,4 +91,5 @@ class FaceDataset:
         images = np.stack([self.packs[p].images[i] for p, i in rows.tolist()])
         landmarks = np.stack([self.packs[p].landmarks[i] for p, i in rows.tolist()])
         tensor = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
-        return FaceBatch(tensor.contiguous(), torch.from_numpy(landmarks))
+        ids = torch.from_numpy(self._first_ids[rows[:, 0]] + rows[:, 1])
+        return FaceBatch(tensor.contiguous(), torch.from_numpy(landmarks), ids)

@@ -16,7 +16,9 @@ from model_store.image_tensor import (
     tensor_to_image,
 )
 from training.config import DegradationConfig
+from training.data.blind_degradation import degrade_blindly
 from training.data.draws import BatchDraws
+from training.data.item_draws import ItemDraws, item_seeds
 
 _BEST_JPEG_QUALITY = 95
 
@@ -34,10 +36,33 @@ def downsample(hr: Tensor, *, side_px: int) -> Tensor:
     return round_to_uint8_levels(resize_bicubic(hr, height=side_px, width=side_px))
 
 
-def degrade(hr: Tensor, *, side_px: int, config: DegradationConfig, draws: BatchDraws) -> Tensor:
+def degrade(
+    hr: Tensor, *, side_px: int, config: DegradationConfig, draws: BatchDraws, ids: Tensor
+) -> Tensor:
+    """Make LR images as the configuration says; shapes and range as in :func:`downsample`.
+
+    Of kind "blind", a face's damage follows from the seed of the draws and from the face's id: it
+    is the same in any company and at any place of a batch. Nothing is drawn from ``draws`` then.
+
+    Args:
+        hr: (N, 3, H, H) float RGB in [0, 1].
+        side_px: Side of the result.
+        config: Kind, shares and ranges.
+        draws: The step's.
+        ids: (N,) whole numbers that tell the faces apart, on the CPU.
+    """
+    if config.kind == "blind":
+        own = ItemDraws(item_seeds(draws.generator.initial_seed(), ids), device=hr.device)
+        return degrade_blindly(hr, side_px=side_px, config=config.blind, draws=own)
+    return _degrade_bicubic(hr, side_px=side_px, config=config, draws=draws)
+
+
+def _degrade_bicubic(
+    hr: Tensor, *, side_px: int, config: DegradationConfig, draws: BatchDraws
+) -> Tensor:
     """Downsample with random blur before, and random noise and JPEG after.
 
-    Shapes and range as in :func:`downsample`; with every probability at zero the two are equal.
+    With every probability at zero this is :func:`downsample`.
     """
     drawn = draws.uniform(6)
     if config.blur_probability > 0:

@@ -75,7 +75,7 @@ class LandmarkTask:
         )
         has_face = draws.uniform() >= self._task.non_face_probability
         images = _replace_faceless(images, (~has_face).nonzero()[:, 0], draws)
-        prediction = self._predict_by_size(self.network, images, draws)
+        prediction = self._predict_by_size(self.network, images, faces.ids, draws)
         landmarks, has_face = landmarks.to(self._device), has_face.to(self._device)
         # Mean over faces by their expected number: the mean over the processes that share a
         # batch is then the mean over the batch.
@@ -112,6 +112,7 @@ class LandmarkTask:
                     draws=BatchDraws.of_step(
                         seed=self._config.seed, step=side, batch_size=len(faces)
                     ),
+                    ids=faces.ids,
                 )
                 with forward_autocast(self._device, precision=self._config.precision):
                     found = network(lr.to(self._device)).landmarks.cpu()
@@ -156,7 +157,7 @@ class LandmarkTask:
             )
             faceless = torch.arange(0, len(faces), 3)
             images = _replace_faceless(images, faceless, draws)
-            found = self._predict_by_size(network, images, draws)
+            found = self._predict_by_size(network, images, faces.ids, draws)
             right = normalised_mean_error(found.landmarks.cpu(), landmarks) < RIGHT_WITHIN_NME
             right[faceless] = False
             logits.append(found.confidence_logits.cpu())
@@ -164,7 +165,7 @@ class LandmarkTask:
         return torch.cat(logits), torch.cat(is_right)
 
     def _predict_by_size(
-        self, network: nn.Module, images: Tensor, draws: BatchDraws
+        self, network: nn.Module, images: Tensor, ids: Tensor, draws: BatchDraws
     ) -> LandmarkPrediction:
         """Degrade the faces of a batch to each LR side in turn, then predict them in one batch.
 
@@ -183,6 +184,7 @@ class LandmarkTask:
                 side_px=side,
                 config=self._config.degradation,
                 draws=part_draws,
+                ids=ids[index],
             )
             order.append(index)
             parts.append(Landmarker.to_grid(part))

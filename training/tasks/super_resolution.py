@@ -69,7 +69,13 @@ class SuperResolutionTask:
             draws=draws,
         )
         hr = round_to_uint8_levels(hr)
-        lr = degrade(hr, side_px=self._side_px, config=self._config.degradation, draws=draws)
+        lr = degrade(
+            hr,
+            side_px=self._side_px,
+            config=self._config.degradation,
+            draws=draws,
+            ids=faces.ids,
+        )
         lr, hr = lr.to(self._device), hr.to(self._device)
         sr = self._upscale(self.network, lr)
         difference = sr - hr
@@ -81,11 +87,15 @@ class SuperResolutionTask:
 
     @torch.no_grad()
     def validate(self, network: nn.Module) -> Mapping[str, float]:
-        """Mean PSNR on Y (8 px border cropped, dB), and its gain over bicubic."""
+        """Mean PSNR on Y (8 px border cropped, dB), and its gain over bicubic.
+
+        LR images are the paper's bicubic ones; with the blind degradation they are damaged, each
+        time in the same way.
+        """
         scores, baselines = [], []
         for faces in self._validation:
             hr = faces.images.to(self._device)
-            lr = downsample(hr, side_px=self._side_px)
+            lr = self._degrade_for_validation(hr, faces.ids)
             sr = round_to_uint8_levels(self._upscale(network, lr))
             bicubic = resize_bicubic(lr, height=HR_SIZE_PX, width=HR_SIZE_PX)
             target = luma(hr)
@@ -96,6 +106,13 @@ class SuperResolutionTask:
 
     def finish(self, network: nn.Module) -> None:
         """Nothing is left to do."""
+
+    def _degrade_for_validation(self, hr: Tensor, ids: Tensor) -> Tensor:
+        config = self._config.degradation
+        if config.kind == "bicubic":
+            return downsample(hr, side_px=self._side_px)
+        draws = BatchDraws.of_step(seed=self._config.seed, step=0, batch_size=len(hr))
+        return degrade(hr, side_px=self._side_px, config=config, draws=draws, ids=ids)
 
     def _upscale(self, network: nn.Module, lr: Tensor) -> Tensor:
         inputs: tuple[Tensor, ...] = (lr,)

@@ -43,23 +43,29 @@ def test_drawing_for_selected_faces_leaves_the_stream_alone() -> None:
     assert torch.equal(used.uniform(), unused.uniform())
 
 
-def prepare(dataset: FaceDataset, draws: BatchDraws) -> tuple[Tensor, Tensor, Tensor]:
+def prepare(
+    dataset: FaceDataset, draws: BatchDraws, damage: DegradationConfig
+) -> tuple[Tensor, Tensor, Tensor]:
     """Everything that a step does to its faces before the network: HR, landmarks, LR."""
     faces = dataset.train_batch(draws)
     config = AugmentationConfig(warp_probability=0.5, grey_probability=0.5)
     hr, landmarks = augment_faces(faces.images, faces.landmarks, config=config, draws=draws)
-    return hr, landmarks, degrade(hr, side_px=16, config=DAMAGE, draws=draws)
+    lr = degrade(hr, side_px=16, config=damage, draws=draws, ids=faces.ids)
+    return hr, landmarks, lr
 
 
+@pytest.mark.parametrize("damage", [DAMAGE, DegradationConfig(kind="blind")], ids=["own", "blind"])
 @pytest.mark.parametrize("parts", [2, 3, 6])
 def test_processes_that_share_a_batch_prepare_the_faces_that_one_would(
-    make_pack: MakePack, parts: int
+    make_pack: MakePack, parts: int, damage: DegradationConfig
 ) -> None:
     root: Path = make_pack()
     dataset = FaceDataset(DataConfig(packs=("faces",)), root=root)
     share = BATCH // parts
     shares = [
-        prepare(dataset, draws_for(range(start, start + share))) for start in range(0, BATCH, share)
+        prepare(dataset, draws_for(range(start, start + share)), damage)
+        for start in range(0, BATCH, share)
     ]
-    for whole, pieces in zip(prepare(dataset, draws_for()), zip(*shares, strict=True), strict=True):
+    together = prepare(dataset, draws_for(), damage)
+    for whole, pieces in zip(together, zip(*shares, strict=True), strict=True):
         assert torch.allclose(whole, torch.cat(pieces), atol=1e-6)
