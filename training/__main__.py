@@ -93,7 +93,7 @@ def _train(options: argparse.Namespace) -> int:
     from model_store.store import ModelStore
     from training.train import TrainOptions, train
 
-    result = train(
+    train(
         TrainOptions(
             config=options.config,
             packs=options.packs,
@@ -108,7 +108,6 @@ def _train(options: argparse.Namespace) -> int:
         store=ModelStore(),
         notify=print,
     )
-    print(f"stopped by {result.reason} at step {result.step}, best score {result.best_score:.4f}")
     return 0
 
 

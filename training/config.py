@@ -12,7 +12,7 @@ from model_store.architectures import UpscalerConfig
 from model_store.landmarks.landmarker import LandmarkerConfig
 from training.errors import ConfigError
 
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["auto", "float32", "bfloat16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,11 +152,14 @@ class DataConfig:
         sharpness_exponent: Faces are drawn with weight sharpness ** this; 0.5 lets the sharpest
             teach most without leaving the soft ones out.
         max_validation_faces: At most so many faces of the validation slice, drawn evenly.
+        resident: Where the faces to learn from lie, as bytes: on the "device", from which a batch
+            is a lookup, or mapped from disk on the "host". "auto" takes a GPU with room for them.
     """
 
     packs: tuple[str, ...]
     sharpness_exponent: float = 0.5
     max_validation_faces: int = 400
+    resident: Literal["auto", "device", "host"] = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,7 +234,8 @@ class TrainConfig:
         name: Name of the run's folder and of the model it publishes.
         max_steps: Length of the schedule; a run stops there at the latest.
         batch_size: Faces per step.
-        precision: bfloat16 runs the forward pass under autocast; weights stay float32.
+        precision: bfloat16 runs the forward pass under autocast; weights stay float32. "auto"
+            takes it where the device computes in it.
         checkpoint_every: Steps between checkpoints.
         validate_every: Steps between validations on the validation slice.
         patience: Stop after so many validations without a new best; 0 never stops early.
@@ -247,7 +251,7 @@ class TrainConfig:
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     degradation: DegradationConfig = field(default_factory=DegradationConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    precision: Precision = "bfloat16"
+    precision: Precision = "auto"
     checkpoint_every: int = 100
     validate_every: int = 100
     patience: int = 10

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from model_store.architectures import Upscaler, needs_landmarks
@@ -18,7 +17,7 @@ from training.data.datasets import FaceDataset
 from training.data.pack import FacePack, open_pack
 from training.errors import DataError, TrainingError
 from training.evaluation import EvaluationReport, evaluate_network
-from training.tasks.build import build_network_of, build_task, load_landmarker
+from training.tasks.build import build_network_of, finish_network, load_landmarker
 
 RESEARCH_ONLY_LICENCE = (
     "Research only: trained on face photographs whose terms allow non-commercial research. "
@@ -92,8 +91,7 @@ def publish_run(
     config = trained.checkpoint.config
     tests = open_test_packs(packs_root, test_packs, learnt=config.data.packs)
     dataset = FaceDataset(config.data, root=packs_root)
-    task = build_task(config, dataset=dataset, store=store, device=torch.device("cpu"))
-    task.finish(trained.network)
+    finish_network(trained.network, config, dataset=dataset)
     model = name or config.name
     report = evaluate_network(trained.network, tests, model=model, landmarker=trained.landmarker)
     try:

@@ -1,16 +1,17 @@
 """One call of ``train``: configuration, data, task and start put together and run."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-
 from model_store.store import ModelStore
 from training.checkpoint import LAST_NAME
-from training.config import load_config
+from training.config import TrainConfig, load_config
 from training.data.datasets import FaceDataset
 from training.errors import CheckpointError
+from training.precision import resolve_precision
+from training.processes import DeviceChoice, Processes, open_processes
 from training.provenance import current_commit
 from training.tasks.build import build_task, initialise_from
 from training.trainer import Trainer, TrainResult
@@ -40,13 +41,13 @@ class TrainOptions:
     resume: bool
     init: str | None
     max_minutes: float | None
-    device: str
+    device: DeviceChoice
 
 
 def train(
     options: TrainOptions, *, store: ModelStore, notify: Callable[[str], None]
 ) -> TrainResult:
-    """Run or resume a training; ``notify`` is told what the run starts from.
+    """Run or resume a training; ``notify`` is told how it starts and ends.
 
     Raises:
         TrainingError: what was asked for cannot be done; the message says why.
@@ -61,30 +62,57 @@ def train(
         raise CheckpointError(
             f"{folder} holds a run; --resume goes on with it, --name makes another"
         )
-    device = _choose_device(options.device)
-    dataset = FaceDataset(config.data, root=options.packs)
+    with open_processes(options.device) as processes:
+        say = notify if processes.is_main else _say_nothing
+        trainer = _build_trainer(
+            options, config, folder=folder, processes=processes, store=store, notify=say
+        )
+        result = trainer.run(max_minutes=options.max_minutes)
+        say(f"stopped by {result.reason} at step {result.step}, best score {result.best_score:.4f}")
+        return result
+
+
+def _build_trainer(
+    options: TrainOptions,
+    config: TrainConfig,
+    *,
+    folder: Path,
+    processes: Processes,
+    store: ModelStore,
+    notify: Callable[[str], None],
+) -> Trainer:
+    device = processes.device
+    dataset = FaceDataset(config.data, root=options.packs, device=device)
     task = build_task(config, dataset=dataset, store=store, device=device)
     start = options.init or "nothing"
     if options.init is not None:
         new = initialise_from(task.network, options.init, store=store)
-        notify(f"starting from {options.init}; {len(new)} tensors are new")
-        start = Path(options.init).name if options.init.endswith(".safetensors") else options.init
+        notify(f"starting from {options.init}; {describe_new(new)}")
+        start = Path(options.init).name if Path(options.init).suffix else options.init
     trainer = Trainer(
         config,
         task,
         dataset=dataset,
+        processes=processes,
         folder=folder,
         start=start,
         git_commit=current_commit(),
     )
     if options.resume:
         trainer.resume()
-    return trainer.run(max_minutes=options.max_minutes)
+    precision = resolve_precision(config.precision, device)
+    notify(f"{processes.count} process(es) on {device.type}, forward passes in {precision}")
+    return trainer
 
 
-def _choose_device(name: str) -> torch.device:
-    if name == "cuda" and not torch.cuda.is_available():
-        raise CheckpointError("device cuda was asked for, but PyTorch sees no CUDA device")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+def describe_new(names: list[str]) -> str:
+    """Say which tensors of a network a start did not have, by the parts they belong to."""
+    if not names:
+        return "it has every tensor of the network"
+    parts = Counter(".".join(name.split(".")[:2]) for name in names)
+    listed = ", ".join(f"{part} ({count})" for part, count in parts.items())
+    return f"{len(names)} tensors are new: {listed}"
+
+
+def _say_nothing(_message: str) -> None:
+    """What processes other than the main one say."""

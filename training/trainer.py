@@ -1,31 +1,29 @@
-"""The training loop: one process, any task, stops cleanly and resumes where it stopped."""
+"""The training loop: any task, any number of processes; stops cleanly and resumes there."""
 
-import json
 import math
-import signal
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Literal
 
-import torch
-from torch.utils.tensorboard import SummaryWriter
-from tqdm import tqdm
-
-from training.checkpoint import BEST_NAME, LAST_NAME, Checkpoint, load_checkpoint, save_checkpoint
-from training.config import OptimizerConfig, TrainConfig
+from training.checkpoint import (
+    BEST_NAME,
+    CHECKPOINT_FORMAT,
+    LAST_NAME,
+    Checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
+from training.config import TrainConfig
 from training.data.datasets import FaceDataset
-from training.data.draws import BatchDraws
-from training.errors import CheckpointError, DivergedError
+from training.errors import CheckpointError
+from training.image_grid import tile_faces
+from training.processes import Processes
+from training.run_log import RunLog, open_log
+from training.skipping import SkipGuard
+from training.stepping import Stepper, learning_rate_at
+from training.stopping import STOP_REASONS, StopReason, stop_requests
 from training.tasks.task import TrainingTask
-from training.weight_average import WeightAverage
-
-StopReason = Literal["max_steps", "max_minutes", "patience", "interrupted"]
-# Dropout draws from torch's global generator; its seeds must not coincide with the data's.
-_DROPOUT_SEED_OFFSET = 2**40
 
 
 @dataclass(frozen=True)
@@ -40,8 +38,8 @@ class TrainResult:
 class Trainer:
     """Trains a task's network and keeps its best weight average.
 
-    The run's folder holds ``last.pt`` (for resuming), ``best.pt`` (for publishing),
-    ``curve.jsonl`` (a line a validation) and TensorBoard events.
+    The run's folder holds ``last.pt`` (for resuming), ``best.pt`` (for publishing) and what
+    ``run_log`` describes. Only the main process writes there.
     """
 
     def __init__(
@@ -50,52 +48,50 @@ class Trainer:
         task: TrainingTask,
         *,
         dataset: FaceDataset,
+        processes: Processes,
         folder: Path,
         start: str,
         git_commit: str,
     ) -> None:
         self._config = config
         self._task = task
-        self._dataset = dataset
+        self._processes = processes
         self._folder = folder
         self._start = start
         self._git_commit = git_commit
-        options = config.optimizer
-        self._optimizer = torch.optim.AdamW(
-            [
-                {"params": list(group.parameters), "rate": group.rate}
-                for group in task.parameter_groups()
-            ],
-            lr=options.learning_rate,
-            betas=options.betas,
-            weight_decay=options.weight_decay,
-        )
-        self._average = WeightAverage(task.network, decay=options.ema_decay)
+        self._stepper = Stepper(config, task, dataset=dataset, processes=processes)
+        self._guard = SkipGuard(max_in_a_row=config.max_skipped_steps)
         self._step = 0
         self._best_score = -math.inf
         self._validations_since_best = 0
-        self._skipped_in_a_row = 0
-        self._skipped_steps = 0
-        self._interrupted = False
+        self._seconds_before = 0.0
+        self._started_at = time.monotonic()
 
     def resume(self) -> None:
         """Go on from the run folder's last checkpoint.
 
         Raises:
-            CheckpointError: there is none, or it was made with another configuration.
+            CheckpointError: there is none, or another configuration or program made it.
         """
-        checkpoint = load_checkpoint(self._folder / LAST_NAME)
+        path = self._folder / LAST_NAME
+        checkpoint = load_checkpoint(path)
+        if checkpoint.format != CHECKPOINT_FORMAT:
+            raise CheckpointError(
+                f"{path} has format {checkpoint.format}, this program goes on from "
+                f"{CHECKPOINT_FORMAT}; start a new run with --init {path}, or publish this one"
+            )
         if checkpoint.config != self._config:
             raise CheckpointError(
-                f"{self._folder / LAST_NAME} was made with another configuration; resume with "
-                "the same one, or start a new run with --init"
+                f"{path} was made with another configuration; resume with the same one, or start "
+                f"a new run with --init {path}"
             )
-        self._task.network.load_state_dict(checkpoint.weights)
-        self._average.load_state_dict(checkpoint.ema)
-        self._optimizer.load_state_dict(checkpoint.optimizer)
+        self._stepper.restore(checkpoint)
         self._step = checkpoint.step
         self._best_score = checkpoint.best_score
         self._validations_since_best = checkpoint.validations_since_best
+        self._guard.skipped = checkpoint.skipped_steps
+        self._guard.skipped_in_a_row = checkpoint.skipped_in_a_row
+        self._seconds_before = checkpoint.seconds
         self._start = checkpoint.start
         self._git_commit = checkpoint.git_commit
 
@@ -105,130 +101,116 @@ class Trainer:
         However it ends, the last step is checkpointed and the folder's best is up to date.
 
         Raises:
-            DivergedError: too many losses in a row were not finite.
+            DivergedError: too many steps in a row were not finite.
             CheckpointError: a checkpoint could not be written.
         """
-        deadline = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
-        self._folder.mkdir(parents=True, exist_ok=True)
-        config = self._config
-        with (
-            SummaryWriter(str(self._folder)) as writer,
-            self._stopping_on_signals(),
-            tqdm(total=config.max_steps, initial=self._step, unit="step") as bar,
-        ):
+        self._started_at = time.monotonic()
+        with self._open_log() as log, stop_requests(max_minutes=max_minutes) as request:
             if self._step == 0:
-                self._validate(writer)
-            reason: StopReason = "max_steps"
-            while self._step < config.max_steps:
-                terms = self._take_step()
-                bar.update()
-                for name, value in terms.items():
-                    writer.add_scalar(f"train/{name}", value, self._step)
-                if self._step % config.validate_every == 0:
-                    self._validate(writer)
-                    bar.set_postfix({self._task.score_name: f"{self._best_score:.4f}"})
-                if self._step % config.checkpoint_every == 0:
-                    self._checkpoint(LAST_NAME)
-                if 0 < config.patience <= self._validations_since_best:
-                    reason = "patience"
-                    break
-                if self._interrupted or time.monotonic() >= deadline:
-                    reason = "interrupted" if self._interrupted else "max_minutes"
-                    break
-            if self._step % config.validate_every != 0:
-                self._validate(writer)
+                self._validate(log)
+            reason = self._find_end()
+            if reason is not None:
+                return TrainResult(reason, self._step, self._best_score)
+            while reason is None:
+                self._take_step(log)
+                reason = self._agree(self._find_end() or request.reason)
             self._checkpoint(LAST_NAME)
+            if self._step % self._config.validate_every != 0:
+                # Off the schedule, so the state to resume from is saved already.
+                self._validate(log)
         return TrainResult(reason, self._step, self._best_score)
 
-    def _take_step(self) -> Mapping[str, float]:
-        """Take one step; its randomness is a function of the seed and the step's number alone."""
-        config, network = self._config, self._task.network
-        draws = BatchDraws.of_step(seed=config.seed, step=self._step, batch_size=config.batch_size)
-        torch.manual_seed(_DROPOUT_SEED_OFFSET + draws.generator.initial_seed())
-        rate = learning_rate_at(self._step, options=config.optimizer, max_steps=config.max_steps)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate * group["rate"]
-        network.train()
-        loss = self._task.compute_loss(self._dataset.train_batch(draws), draws=draws)
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.total.backward()
-        norm = torch.nn.utils.clip_grad_norm_(
-            network.parameters(), config.optimizer.max_gradient_norm
-        )
+    def _take_step(self, log: RunLog | None) -> None:
+        report = self._stepper.take(self._step)
         self._step += 1
-        if not math.isfinite(float(loss.total.detach())) or not math.isfinite(float(norm)):
-            return self._skip_step()
-        self._skipped_in_a_row = 0
-        self._optimizer.step()
-        self._average.update(network, step=self._step)
-        named = {name: float(value) for name, value in loss.terms.items()}
-        return {**named, "gradient_norm": float(norm), "learning_rate": rate}
+        if log is not None:
+            log.add_step(report)
+        self._guard.check(report, checkpoint=self._folder / LAST_NAME)
+        if self._step % self._config.validate_every == 0:
+            self._validate(log)
+        if self._step % self._config.checkpoint_every == 0:
+            self._checkpoint(LAST_NAME)
 
-    def _skip_step(self) -> Mapping[str, float]:
-        self._skipped_in_a_row += 1
-        self._skipped_steps += 1
-        if self._skipped_in_a_row >= self._config.max_skipped_steps:
-            raise DivergedError(
-                f"the loss was not finite for {self._skipped_in_a_row} steps up to step "
-                f"{self._step}; {self._folder / LAST_NAME} is from before. Lower the learning "
-                'rate or use precision = "float32"'
-            )
-        return {"skipped_steps": float(self._skipped_steps)}
+    def _find_end(self) -> StopReason | None:
+        """Why the run is over by itself; the same on every process."""
+        if self._step >= self._config.max_steps:
+            return "max_steps"
+        if 0 < self._config.patience <= self._validations_since_best:
+            return "patience"
+        return None
 
-    def _validate(self, writer: SummaryWriter) -> None:
+    def _agree(self, reason: StopReason | None) -> StopReason | None:
+        """One process's reason to stop is every process's."""
+        own = STOP_REASONS.index(reason) if reason is not None else -1
+        agreed = int(self._processes.maximum(own))
+        return STOP_REASONS[agreed] if agreed >= 0 else None
+
+    def _validate(self, log: RunLog | None) -> None:
         """Score the weight average; keep it when it is the best so far."""
-        scores = self._task.validate(self._average.network)
-        for name, value in scores.items():
-            writer.add_scalar(f"validation/{name}", value, self._step)
-        line = {"step": self._step, "images_seen": self._images_seen, "time": time.time(), **scores}
-        with (self._folder / "curve.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        score = math.nan
+        if log is not None:
+            score = self._measure(log)
+        score = self._processes.number_from_main(score)
         self._validations_since_best += 1
-        if scores[self._task.score_name] > self._best_score:
-            self._best_score = scores[self._task.score_name]
+        if score > self._best_score:
+            self._best_score = score
             self._validations_since_best = 0
             self._checkpoint(BEST_NAME)
 
+    def _measure(self, log: RunLog) -> float:
+        """Score the weight average on both slices and record the curve's line."""
+        task, network = self._task, self._stepper.average.network
+        scores = task.validate(network, "validation")
+        train_scores = task.validate(network, "train")
+        score = scores[task.score_name]
+        line = {
+            "step": self._step,
+            "images_seen": self._images_seen,
+            "minutes": round(self._seconds / 60, 3),
+            "learning_rate": learning_rate_at(
+                self._step, options=self._config.optimizer, max_steps=self._config.max_steps
+            ),
+            "skipped_steps": self._guard.skipped,
+            **scores,
+            **{f"train_{name}": value for name, value in train_scores.items()},
+            "gap": train_scores[task.score_name] - score,
+        }
+        log.add_validation(line, score_name=task.score_name, best=max(score, self._best_score))
+        log.add_faces(tile_faces(task.preview(network)), step=self._step)
+        return score
+
     @property
     def _images_seen(self) -> int:
-        return self._step * self._config.batch_size
+        return (self._step - self._guard.skipped) * self._config.batch_size
+
+    @property
+    def _seconds(self) -> float:
+        return self._seconds_before + time.monotonic() - self._started_at
 
     def _checkpoint(self, name: str) -> None:
+        if not self._processes.is_main:
+            return
         save_checkpoint(
             self._folder / name,
             Checkpoint(
                 config=self._config,
                 step=self._step,
                 images_seen=self._images_seen,
+                seconds=self._seconds,
                 best_score=self._best_score,
                 validations_since_best=self._validations_since_best,
+                skipped_steps=self._guard.skipped,
+                skipped_in_a_row=self._guard.skipped_in_a_row,
                 start=self._start,
                 git_commit=self._git_commit,
                 weights=dict(self._task.network.state_dict()),
-                ema=self._average.state_dict(),
-                optimizer=self._optimizer.state_dict(),
+                ema=self._stepper.average.state_dict(),
+                optimizer=self._stepper.optimizer.state_dict(),
             ),
         )
 
-    @contextmanager
-    def _stopping_on_signals(self) -> Iterator[None]:
-        """SIGINT and SIGTERM end the run after the step in hand."""
-
-        def stop(_signal: int, _frame: FrameType | None) -> None:
-            self._interrupted = True
-
-        previous = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
-
-
-def learning_rate_at(step: int, *, options: OptimizerConfig, max_steps: int) -> float:
-    """Linear warm-up, then cosine from the peak to the final rate at ``max_steps``."""
-    if step < options.warmup_steps:
-        return options.learning_rate * (step + 1) / options.warmup_steps
-    progress = (step - options.warmup_steps) / max(1, max_steps - options.warmup_steps)
-    span = options.learning_rate - options.final_learning_rate
-    return options.final_learning_rate + span * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    def _open_log(self) -> AbstractContextManager[RunLog | None]:
+        if not self._processes.is_main:
+            return nullcontext()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return open_log(self._folder, step=self._step, max_steps=self._config.max_steps)

@@ -4,29 +4,35 @@ import copy
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 class WeightAverage:
-    """Averages parameters and floating-point buffers after each step.
+    """Averages a network's parameters and floating-point buffers after each step.
 
     The decay rises from 0.1 with the steps taken, so that a short run is not dominated by its
-    first weights.
+    first weights. Lists of tensors instead of state dicts: on a GPU that is a few launches a step
+    instead of hundreds.
     """
 
     def __init__(self, network: nn.Module, *, decay: float) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self._decay = decay
+        # Both hold: optimizers and load_state_dict change tensors in place.
+        pairs = list(
+            zip(self.network.state_dict().values(), network.state_dict().values(), strict=True)
+        )
+        self._averaged = [pair for pair in pairs if pair[0].is_floating_point()]
+        self._copied = [pair for pair in pairs if not pair[0].is_floating_point()]
 
     @torch.no_grad()
-    def update(self, network: nn.Module, *, step: int) -> None:
-        """Take the weights after ``step`` (from 1) into the average."""
+    def update(self, *, step: int) -> None:
+        """Take the network's weights after ``step`` (from 1) into the average."""
         decay = min(self._decay, (1 + step) / (10 + step))
-        current = network.state_dict()
-        for key, average in self.network.state_dict().items():
-            if average.dtype.is_floating_point:
-                average.lerp_(current[key].to(average.dtype), 1 - decay)
-            else:
-                average.copy_(current[key])
+        averages, currents = ([pair[side] for pair in self._averaged] for side in (0, 1))
+        get_ema_multi_avg_fn(decay)(averages, currents, step)
+        for average, current in self._copied:
+            average.copy_(current)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the averaged weights."""

@@ -9,6 +9,7 @@ import torch
 from model_store.store import ModelStore
 from tests.tiny_baselines import BASELINES, tiny_configs
 from tests.training.conftest import MakePack
+from tests.training.runs import make_trainer
 from training.checkpoint import load_checkpoint
 from training.config import (
     OptimizerConfig,
@@ -20,7 +21,6 @@ from training.config import (
 from training.data.datasets import FaceDataset
 from training.data.draws import BatchDraws
 from training.tasks.build import build_task
-from training.trainer import Trainer
 
 CPU = torch.device("cpu")
 
@@ -43,7 +43,8 @@ def test_a_few_steps_lower_the_loss(
     architecture: str, tiny_config: TrainConfig, make_pack: MakePack, tmp_path: Path
 ) -> None:
     config = baseline_config(tiny_config, architecture)
-    dataset = FaceDataset(config.data, root=make_pack())
+    packs = make_pack()
+    dataset = FaceDataset(config.data, root=packs)
     task = build_task(config, dataset=dataset, store=ModelStore(tmp_path), device=CPU)
     faces = dataset.train_batch(BatchDraws.of_step(seed=1, step=0, batch_size=8))
 
@@ -53,16 +54,9 @@ def test_a_few_steps_lower_the_loss(
             return float(task.compute_loss(faces, draws=draws).total)
 
     before = loss()
-    Trainer(
-        config,
-        task,
-        dataset=dataset,
-        folder=tmp_path / "run",
-        start="nothing",
-        git_commit="abc",
-    ).run()
+    make_trainer(config, packs=packs, runs=tmp_path, task=task).run()
     assert loss() < before
-    assert load_checkpoint(tmp_path / "run/last.pt").config == config
+    assert load_checkpoint(tmp_path / config.name / "last.pt").config == config
 
 
 @pytest.mark.parametrize("architecture", BASELINES)

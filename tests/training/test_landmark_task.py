@@ -7,10 +7,11 @@ import torch
 from model_store.landmarks.landmarker import Landmarker
 from model_store.store import ModelStore
 from tests.training.conftest import MakePack
-from training.config import AugmentationConfig, OptimizerConfig, TrainConfig
+from training.config import AugmentationConfig, LandmarkTaskConfig, OptimizerConfig, TrainConfig
 from training.data.datasets import FaceDataset
 from training.data.draws import BatchDraws
-from training.tasks.build import build_task
+from training.tasks.build import build_task, finish_network
+from training.tasks.calibration import collect_confidence
 from training.tasks.landmarks import LandmarkTask
 
 STILL = AugmentationConfig(flip_probability=0, warp_probability=0)
@@ -54,7 +55,7 @@ def test_a_step_has_finite_terms_and_reaches_every_parameter(
 
 def test_validation_scores_both_sizes(landmark_config: TrainConfig, make_pack: MakePack) -> None:
     task, _ = make_task(landmark_config, packs=make_pack())
-    scores = task.validate(task.network.eval())
+    scores = task.validate(task.network.eval(), "validation")
     assert {"nme_16px", "nme_32px", "mouth_correlation_16px", "negative_nme"} <= set(scores)
     assert scores["negative_nme"] == pytest.approx(-(scores["nme_16px"] + scores["nme_32px"]) / 2)
 
@@ -65,13 +66,16 @@ def test_the_finished_confidence_is_calibrated_to_be_right(
     config = replace(
         landmark_config, augmentation=STILL, optimizer=OptimizerConfig(learning_rate=1e-3)
     )
-    task, _ = make_task(config, packs=make_pack(faces=30, validation=24))
+    task, dataset = make_task(config, packs=make_pack(faces=30, validation=24))
     network = task.network.eval()
     assert isinstance(network, Landmarker)
     torch.nn.init.normal_(network.confidence.weight, std=0.1)
     before = network.calibration.clone()
-    task.finish(network)
+    finish_network(network, config, dataset=dataset)
     assert not torch.equal(network.calibration, before)
-    logits, is_right = task._collect_confidence(network)
+    assert isinstance(config.task, LandmarkTaskConfig)
+    logits, is_right = collect_confidence(
+        network, dataset.held_batches("validation", batch_size=100), config=config, task=config.task
+    )
     # Platt scaling matches the mean of the confidence to the share that is right.
     assert float(torch.sigmoid(logits).mean()) == pytest.approx(float(is_right.mean()), abs=0.02)

@@ -8,22 +8,17 @@ import torch
 from model_store.landmarks.landmarker import Landmarker
 from model_store.store import ModelStore
 from tests.training.conftest import MakePack
+from tests.training.runs import run
 from training.__main__ import main
 from training.config import SuperResolutionTaskConfig, TrainConfig
-from training.data.datasets import FaceDataset
 from training.errors import DataError
 from training.publish import publish_run
-from training.tasks.build import build_task
-from training.trainer import Trainer
 
 
 def train(config: TrainConfig, *, packs: Path, store: ModelStore, runs: Path) -> Path:
     """Run a configuration to its end and return the run's folder."""
-    dataset = FaceDataset(config.data, root=packs)
-    task = build_task(config, dataset=dataset, store=store, device=torch.device("cpu"))
-    folder = runs / config.name
-    Trainer(config, task, dataset=dataset, folder=folder, start="nothing", git_commit="abc").run()
-    return folder
+    run(config, packs=packs, runs=runs, store=store)
+    return runs / config.name
 
 
 @pytest.fixture
@@ -53,9 +48,9 @@ def test_a_landmarker_then_a_fused_network_go_from_pack_to_published_version(
     assert isinstance(tiny_config.task, SuperResolutionTaskConfig)
     fused = replace(tiny_config.task.network, landmark_fusion=True, graph_map_channels=8)
     config = replace(tiny_config, task=SuperResolutionTaskConfig(network=fused))
-    run = train(config, packs=packs, store=store, runs=tmp_path)
+    folder = train(config, packs=packs, store=store, runs=tmp_path)
     manifest, report = publish_run(
-        run, name=None, packs_root=packs, test_packs=["test_faces"], store=store
+        folder, name=None, packs_root=packs, test_packs=["test_faces"], store=store
     )
     assert manifest.reference == "tiny@1"
     assert manifest.training.data == {"faces": 9}
@@ -78,9 +73,9 @@ def test_what_was_learnt_from_is_no_test_set(
     tiny_config: TrainConfig, make_pack: MakePack, store: ModelStore, tmp_path: Path
 ) -> None:
     packs = make_pack()
-    run = train(tiny_config, packs=packs, store=store, runs=tmp_path)
+    folder = train(tiny_config, packs=packs, store=store, runs=tmp_path)
     with pytest.raises(DataError, match="faces was learnt from; a test set must not be"):
-        publish_run(run, name=None, packs_root=packs, test_packs=["faces"], store=store)
+        publish_run(folder, name=None, packs_root=packs, test_packs=["faces"], store=store)
     assert store.names() == []
 
 

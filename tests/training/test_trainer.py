@@ -8,38 +8,24 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from model_store.affectsrnet.network import AffectSRNet
 from model_store.landmarks.landmarker import Landmarker, LandmarkerConfig
 from model_store.store import ModelStore
 from tests.published import publish_untrained
 from tests.training.conftest import MakePack
+from tests.training.runs import make_trainer, run
 from training.checkpoint import load_checkpoint
 from training.config import OptimizerConfig, SuperResolutionTaskConfig, TrainConfig
-from training.data.datasets import FaceBatch, FaceDataset
+from training.data.datasets import FaceBatch
 from training.data.draws import BatchDraws
+from training.data.pack import Split
 from training.errors import CheckpointError, ConfigError, DivergedError
-from training.tasks.build import build_network_of, build_task, initialise_from
+from training.stepping import learning_rate_at
+from training.tasks.build import build_network_of, initialise_from
 from training.tasks.task import LossTerms, ParameterGroup
-from training.trainer import Trainer, TrainResult, learning_rate_at
 from training.weight_average import WeightAverage
-
-CPU = torch.device("cpu")
-
-
-def make_trainer(
-    config: TrainConfig, *, packs: Path, runs: Path, store: ModelStore | None = None
-) -> Trainer:
-    dataset = FaceDataset(config.data, root=packs)
-    task = build_task(config, dataset=dataset, store=store or ModelStore(runs), device=CPU)
-    return Trainer(
-        config, task, dataset=dataset, folder=runs / config.name, start="nothing", git_commit="abc"
-    )
-
-
-def run(config: TrainConfig, *, packs: Path, runs: Path) -> TrainResult:
-    return make_trainer(config, packs=packs, runs=runs).run()
 
 
 def test_training_lowers_the_loss_and_leaves_a_curve(
@@ -107,13 +93,13 @@ def test_sigterm_ends_the_run_with_a_checkpoint(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     trainer = make_trainer(tiny_config, packs=make_pack(), runs=tmp_path)
-    take_step = trainer._take_step
+    take = trainer._stepper.take
 
-    def take_step_and_kill() -> object:
+    def take_step_and_kill(step: int) -> object:
         os.kill(os.getpid(), signal.SIGTERM)
-        return take_step()
+        return take(step)
 
-    monkeypatch.setattr(trainer, "_take_step", take_step_and_kill)
+    monkeypatch.setattr(trainer._stepper, "take", take_step_and_kill)
     before = signal.getsignal(signal.SIGTERM)
     result = trainer.run()
     assert result.reason == "interrupted"
@@ -138,11 +124,11 @@ class DivergingTask:
         total = self.network(torch.ones(1, 1)).sum() * (math.nan if self.steps > 2 else 1.0)
         return LossTerms(total, {"loss": total.detach()})
 
-    def validate(self, network: nn.Module) -> dict[str, float]:
+    def validate(self, network: nn.Module, split: Split) -> dict[str, float]:
         return {"score": 0.0}
 
-    def finish(self, network: nn.Module) -> None:
-        """Nothing to do."""
+    def preview(self, network: nn.Module) -> Tensor:
+        return torch.zeros(1, 1, 3, 4, 4)
 
 
 def test_a_diverged_run_stops_and_keeps_its_weights(
@@ -150,11 +136,8 @@ def test_a_diverged_run_stops_and_keeps_its_weights(
 ) -> None:
     config = replace(tiny_config, max_steps=50, max_skipped_steps=4)
     task = DivergingTask()
-    dataset = FaceDataset(config.data, root=make_pack())
-    trainer = Trainer(
-        config, task, dataset=dataset, folder=tmp_path, start="nothing", git_commit="abc"
-    )
-    with pytest.raises(DivergedError, match="not finite for 4 steps up to step 6"):
+    trainer = make_trainer(config, packs=make_pack(), runs=tmp_path, task=task)
+    with pytest.raises(DivergedError, match="not finite for 4 steps in a row; step 3: "):
         trainer.run()
     assert all(bool(torch.isfinite(p).all()) for p in task.network.parameters())
 
@@ -193,7 +176,7 @@ def test_the_average_follows_the_weights() -> None:
     average = WeightAverage(network, decay=0.9)
     nn.init.ones_(network.weight)
     for step in range(1, 200):
-        average.update(network, step=step)
+        average.update(step=step)
     [weight] = average.state_dict().values()
     assert weight.item() == pytest.approx(1.0, abs=1e-3)
     assert not any(p.requires_grad for p in average.network.parameters())

@@ -1,6 +1,9 @@
 """From a configuration to the task that it describes."""
 
+from pathlib import Path
+
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -8,12 +11,16 @@ from model_store.architectures import needs_landmarks, network_from
 from model_store.errors import ModelStoreError
 from model_store.landmarks.landmarker import Landmarker
 from model_store.store import ModelStore
+from training.checkpoint import load_checkpoint
 from training.config import LandmarkTaskConfig, TrainConfig
 from training.data.datasets import FaceDataset
 from training.errors import CheckpointError, ConfigError
+from training.tasks.calibration import calibrate_confidence
 from training.tasks.landmarks import LandmarkTask
 from training.tasks.super_resolution import SuperResolutionTask
 from training.tasks.task import TrainingTask
+
+_CALIBRATION_BATCH = 100
 
 
 def build_task(
@@ -44,6 +51,19 @@ def build_network_of(config: TrainConfig) -> nn.Module:
     return network_from(config.task.network)
 
 
+def finish_network(network: nn.Module, config: TrainConfig, *, dataset: FaceDataset) -> None:
+    """Do what is left to do on a run's best weights before they are published.
+
+    Args:
+        network: In eval mode, on the dataset's device.
+        config: The run's.
+        dataset: The faces that it learnt from and was validated on.
+    """
+    if isinstance(network, Landmarker) and isinstance(config.task, LandmarkTaskConfig):
+        batches = dataset.held_batches("validation", batch_size=_CALIBRATION_BATCH)
+        calibrate_confidence(network, batches, config=config, task=config.task)
+
+
 def load_landmarker(reference: str, store: ModelStore) -> Landmarker:
     """Load a published Landmarker.
 
@@ -67,7 +87,8 @@ def initialise_from(network: nn.Module, start: str, *, store: ModelStore) -> lis
 
     Args:
         network: Keeps its own values where ``start`` has none (a branch added since).
-        start: A published version (``NAME@VERSION``) or a ``.safetensors`` file.
+        start: A published version (``NAME@VERSION``), a ``.safetensors`` file, or a run's
+            checkpoint (``.pt``), of which the weight average is taken.
         store: Where published versions are looked up.
 
     Returns:
@@ -77,19 +98,27 @@ def initialise_from(network: nn.Module, start: str, *, store: ModelStore) -> lis
         CheckpointError: nothing under that name, or weights of another architecture.
     """
     try:
-        weights: dict[str, Tensor] = (
-            load_file(start)
-            if start.endswith(".safetensors")
-            else dict(store.load(start).module.state_dict())
-        )
-    except (ModelStoreError, OSError) as error:
+        weights = _load_weights(start, store)
+    except (ModelStoreError, SafetensorError, OSError) as error:
         raise CheckpointError(f"--init {start}: {error}") from error
     own = network.state_dict()
     alien = [k for k, v in weights.items() if k not in own or own[k].shape != v.shape]
     if alien:
+        first = alien[0]
+        here = str(tuple(own[first].shape)) if first in own else "missing"
         raise CheckpointError(
             f"--init {start} holds weights of another architecture: {len(alien)} of "
-            f"{len(weights)} do not fit, {alien[0]} first"
+            f"{len(weights)} do not fit, first {first}, {tuple(weights[first].shape)} there and "
+            f"{here} here; start from a version of this network, or give [task.network] the sizes "
+            "that the weights were trained with"
         )
     network.load_state_dict({key: value.float() for key, value in weights.items()}, strict=False)
     return sorted(set(own) - set(weights))
+
+
+def _load_weights(start: str, store: ModelStore) -> dict[str, Tensor]:
+    if start.endswith(".safetensors"):
+        return load_file(start)
+    if start.endswith(".pt"):
+        return load_checkpoint(Path(start)).ema
+    return dict(store.load(start).module.state_dict())

@@ -1,6 +1,7 @@
 """Training the Landmarker: the teacher's landmarks of a sharp face, learnt from a degraded one."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,11 +11,12 @@ from torch import Tensor, nn
 from model_store.landmarks.landmarker import Landmarker, LandmarkPrediction
 from model_store.landmarks.topology import LEFT_EYE, MOUTH, RIGHT_EYE
 from training.config import LandmarkTaskConfig, TrainConfig
-from training.data.augmentation import augment_faces, scale_draws, warp_landmarks
+from training.data.augmentation import scale_draws, warp_landmarks
 from training.data.datasets import FaceBatch, FaceDataset
 from training.data.degradation import degrade
 from training.data.draws import BatchDraws, step_generator
-from training.data.faceless import make_faceless
+from training.data.pack import Split
+from training.image_grid import mark_points
 from training.precision import forward_autocast
 from training.quality import (
     RIGHT_WITHIN_NME,
@@ -23,6 +25,7 @@ from training.quality import (
     normalised_mean_error,
     openings,
 )
+from training.tasks.landmark_inputs import make_landmark_inputs
 from training.tasks.task import LossTerms, ParameterGroup
 
 _DEPTH_WEIGHT = 0.5  # z steers nothing that is drawn; it follows x and y
@@ -31,6 +34,9 @@ _EXPRESSIVE_WEIGHT = 2.0  # eyes and mouth, where expressions happen
 _OPENING_WEIGHT = 0.5
 _CONFIDENCE_WEIGHT = 0.05
 _VALIDATION_BATCH = 100
+_NUM_PREVIEWED = 6
+_TEACHER_COLOUR = (0.0, 1.0, 0.0)
+_FOUND_COLOUR = (1.0, 0.9, 0.0)
 
 
 class LandmarkTask:
@@ -55,7 +61,8 @@ class LandmarkTask:
         self._config = config
         self._task = task
         self._device = device
-        self._validation = dataset.validation_batches(batch_size=_VALIDATION_BATCH)
+        self._dataset = dataset
+        self._held: dict[Split, list[_HeldFaces]] = {}
         weights = torch.ones(landmarker.mean_landmarks.shape)
         weights[[*MOUTH, *LEFT_EYE, *RIGHT_EYE]] *= _EXPRESSIVE_WEIGHT
         weights[:, 2] *= _DEPTH_WEIGHT
@@ -67,15 +74,11 @@ class LandmarkTask:
 
     def compute_loss(self, faces: FaceBatch, *, draws: BatchDraws) -> LossTerms:
         """Return the weighted distance over faces plus the confidence's log loss over all."""
-        images, landmarks = augment_faces(
-            faces.images,
-            faces.landmarks,
-            config=self._config.augmentation,
-            draws=draws,
-        )
         has_face = draws.uniform() >= self._task.non_face_probability
-        images = _replace_faceless(images, (~has_face).nonzero()[:, 0], draws)
-        prediction = self._predict_by_size(self.network, images, faces.ids, draws)
+        lr, landmarks = make_landmark_inputs(
+            faces, has_face=has_face, config=self._config, task=self._task, draws=draws
+        )
+        prediction = self._predict(self.network, lr)
         landmarks, has_face = landmarks.to(self._device), has_face.to(self._device)
         # Mean over faces by their expected number: the mean over the processes that share a
         # batch is then the mean over the batch.
@@ -99,113 +102,63 @@ class LandmarkTask:
         )
 
     @torch.no_grad()
-    def validate(self, network: nn.Module) -> Mapping[str, float]:
-        """NME and mouth-opening correlation on the validation slice, by LR side, unwarped."""
+    def validate(self, network: nn.Module, split: Split) -> Mapping[str, float]:
+        """NME and mouth-opening correlation on held faces, by LR side, unwarped."""
+        held = self._hold(split)
+        truth = torch.cat([faces.landmarks for faces in held])
         scores: dict[str, float] = {}
         for side in self._task.lr_sides_px:
-            errors, opened, truth = [], [], []
-            for faces in self._validation:
-                lr = degrade(
-                    faces.images,
-                    side_px=side,
-                    config=self._config.degradation,
-                    draws=BatchDraws.of_step(
-                        seed=self._config.seed, step=side, batch_size=len(faces)
-                    ),
-                    ids=faces.ids,
-                )
-                with forward_autocast(self._device, precision=self._config.precision):
-                    found = network(lr.to(self._device)).landmarks.cpu()
-                errors.append(normalised_mean_error(found, faces.landmarks))
-                opened.append(mouth_opening(found))
-                truth.append(mouth_opening(faces.landmarks))
-            scores[f"nme_{side}px"] = float(torch.cat(errors).mean())
-            pair = torch.stack([torch.cat(opened), torch.cat(truth)])
+            found = torch.cat([self._predict(network, f.lr[side]).landmarks for f in held])
+            scores[f"nme_{side}px"] = float(normalised_mean_error(found, truth).mean())
+            pair = torch.stack([mouth_opening(found), mouth_opening(truth)])
             scores[f"mouth_correlation_{side}px"] = float(torch.corrcoef(pair)[0, 1])
         nme = [scores[f"nme_{side}px"] for side in self._task.lr_sides_px]
         scores["negative_nme"] = -sum(nme) / len(nme)
         return scores
 
-    def finish(self, network: nn.Module) -> None:
-        """Calibrate the confidence on warped and faceless validation images (Platt scaling)."""
-        assert isinstance(network, Landmarker)
-        network.calibration.copy_(torch.tensor([1.0, 0.0]))
-        logits, is_right = self._collect_confidence(network)
-        scaling = torch.tensor([1.0, 0.0], requires_grad=True)
-        optimizer = torch.optim.LBFGS([scaling], max_iter=100)
-
-        def closure() -> Tensor:
-            optimizer.zero_grad()
-            loss = F.binary_cross_entropy_with_logits(logits * scaling[0] + scaling[1], is_right)
-            loss.backward()
-            return loss
-
-        optimizer.step(closure)
-        network.calibration.copy_(scaling.detach())
-
     @torch.no_grad()
-    def _collect_confidence(self, network: nn.Module) -> tuple[Tensor, Tensor]:
-        """Logits on validation faces, warped as in training, a third of them made faceless."""
-        logits, is_right = [], []
-        for number, faces in enumerate(self._validation):
-            draws = BatchDraws.of_step(seed=self._config.seed, step=number, batch_size=len(faces))
-            images, landmarks = augment_faces(
-                faces.images,
-                faces.landmarks,
-                config=self._config.augmentation,
-                draws=draws,
-            )
-            faceless = torch.arange(0, len(faces), 3)
-            images = _replace_faceless(images, faceless, draws)
-            found = self._predict_by_size(network, images, faces.ids, draws)
-            right = normalised_mean_error(found.landmarks.cpu(), landmarks) < RIGHT_WITHIN_NME
-            right[faceless] = False
-            logits.append(found.confidence_logits.cpu())
-            is_right.append(right.float())
-        return torch.cat(logits), torch.cat(is_right)
+    def preview(self, network: nn.Module) -> Tensor:
+        """HR with the teacher's landmarks, then each LR side with those found in it."""
+        [faces] = self._dataset.held_batches("validation", batch_size=_NUM_PREVIEWED, limit=1)
+        columns = [mark_points(faces.images, faces.landmarks, colour=_TEACHER_COLOUR)]
+        for side in self._task.lr_sides_px:
+            lr = self._degrade_held(faces, side)
+            large = F.interpolate(lr, size=faces.images.shape[-2:], mode="nearest")
+            found = self._predict(network, lr).landmarks
+            columns.append(mark_points(large, found, colour=_FOUND_COLOUR))
+        return torch.stack(columns, dim=1)
 
-    def _predict_by_size(
-        self, network: nn.Module, images: Tensor, ids: Tensor, draws: BatchDraws
-    ) -> LandmarkPrediction:
-        """Degrade the faces of a batch to each LR side in turn, then predict them in one batch.
+    def _hold(self, split: Split) -> list["_HeldFaces"]:
+        """Prepared when first asked for."""
+        if split not in self._held:
+            self._held[split] = [
+                _HeldFaces(
+                    lr={side: self._degrade_held(f, side) for side in self._task.lr_sides_px},
+                    landmarks=f.landmarks,
+                )
+                for f in self._dataset.held_batches(split, batch_size=_VALIDATION_BATCH)
+            ]
+        return self._held[split]
 
-        Smaller sides are brought to the largest by the same bicubic as in the Landmarker, so
-        that one forward pass, with one set of batch statistics, serves all of them.
-        """
-        sides = self._task.lr_sides_px
-        order, parts = [], []
-        for number, side in enumerate(sides):
-            index = (draws.rows % len(sides) == number).nonzero()[:, 0]
-            part_draws = draws.select(index)
-            if len(index) == 0:
-                continue
-            part = degrade(
-                images[index.to(images.device)],
-                side_px=side,
-                config=self._config.degradation,
-                draws=part_draws,
-                ids=ids[index],
-            )
-            order.append(index)
-            parts.append(Landmarker.to_grid(part))
-        in_order = torch.cat(order).argsort().to(images.device)
-        lr = torch.cat(parts)[in_order].to(self._device, memory_format=torch.channels_last)
+    def _degrade_held(self, faces: FaceBatch, side: int) -> Tensor:
+        draws = BatchDraws.of_step(seed=self._config.seed, step=side, batch_size=len(faces))
+        config = self._config.degradation
+        return degrade(faces.images, side_px=side, config=config, draws=draws, ids=faces.ids)
+
+    def _predict(self, network: nn.Module, lr: Tensor) -> LandmarkPrediction:
+        lr = lr.contiguous(memory_format=torch.channels_last)
         with forward_autocast(self._device, precision=self._config.precision):
             prediction = network(lr)
         assert isinstance(prediction, LandmarkPrediction)
         return prediction
 
 
-def _replace_faceless(images: Tensor, faceless: Tensor, draws: BatchDraws) -> Tensor:
-    """Put faceless pictures in the places ``faceless`` of (N, 3, H, H) images."""
-    generators = draws.per_face()
-    if len(faceless) == 0:
-        return images
-    made = [
-        make_faceless(images[place : place + 1], generator=generators[place])
-        for place in faceless.tolist()
-    ]
-    return images.index_copy(0, faceless.to(images.device), torch.cat(made))
+@dataclass(frozen=True)
+class _HeldFaces:
+    """A batch of faces to score on: LR images by side, and the teacher's landmarks."""
+
+    lr: Mapping[int, Tensor]
+    landmarks: Tensor
 
 
 def fit_linear_face_model(

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model_store.affectsrnet.config import HR_SIZE_PX
 from model_store.architectures import upscaler_from
-from model_store.image_tensor import resize_bicubic, round_to_uint8_levels
+from model_store.image_tensor import round_to_uint8_levels
 from model_store.landmarks.fallback import choose_landmarks
 from model_store.landmarks.landmarker import Landmarker
 from training.config import SuperResolutionTaskConfig, TrainConfig
@@ -15,11 +16,14 @@ from training.data.augmentation import augment_faces
 from training.data.datasets import FaceBatch, FaceDataset
 from training.data.degradation import degrade, downsample
 from training.data.draws import BatchDraws
+from training.data.pack import Split
 from training.precision import forward_autocast
 from training.quality import luma, psnr
+from training.tasks.held_faces import HeldFaces, enlarge_bicubic, hold_faces
 from training.tasks.task import LossTerms, ParameterGroup
 
 _VALIDATION_BATCH = 50
+_NUM_PREVIEWED = 6
 _BRANCH_PREFIXES = ("gcn.", "merges.")
 
 
@@ -48,7 +52,8 @@ class SuperResolutionTask:
         self._config = config
         self._device = device
         self._landmarker = landmarker.to(device).eval() if landmarker is not None else None
-        self._validation = dataset.validation_batches(batch_size=_VALIDATION_BATCH)
+        self._dataset = dataset
+        self._held: dict[Split, list[HeldFaces]] = {}
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
         """The backbone at its own rate, then the landmark branch."""
@@ -77,7 +82,7 @@ class SuperResolutionTask:
             ids=faces.ids,
         )
         lr, hr = lr.to(self._device), hr.to(self._device)
-        sr = self._upscale(self.network, lr)
+        sr = self._upscale(self.network, lr, self._find_landmarks(lr))
         difference = sr - hr
         l1 = difference.abs().mean()
         # The constant is a hundredth of what 8-bit rounding costs: equal images have a loss.
@@ -86,39 +91,61 @@ class SuperResolutionTask:
         return LossTerms(total, {"l1": l1.detach(), "psnr": psnr_loss.detach()})
 
     @torch.no_grad()
-    def validate(self, network: nn.Module) -> Mapping[str, float]:
+    def validate(self, network: nn.Module, split: Split) -> Mapping[str, float]:
         """Mean PSNR on Y (8 px border cropped, dB), and its gain over bicubic.
 
         LR images are the paper's bicubic ones; with the blind degradation they are damaged, each
         time in the same way.
         """
-        scores, baselines = [], []
-        for faces in self._validation:
-            hr = faces.images.to(self._device)
-            lr = self._degrade_for_validation(hr, faces.ids)
-            sr = round_to_uint8_levels(self._upscale(network, lr))
-            bicubic = resize_bicubic(lr, height=HR_SIZE_PX, width=HR_SIZE_PX)
-            target = luma(hr)
-            scores.append(psnr(luma(sr), target))
-            baselines.append(psnr(luma(round_to_uint8_levels(bicubic)), target))
-        score, baseline = float(torch.cat(scores).mean()), float(torch.cat(baselines).mean())
-        return {"psnr_db": score, "psnr_gain_db": score - baseline}
+        scores, gains = [], []
+        for faces in self._hold(split):
+            sr = round_to_uint8_levels(self._upscale(network, faces.lr, faces.landmarks))
+            scores.append(psnr(luma(sr), faces.target))
+            gains.append(scores[-1] - faces.bicubic_psnr_db)
+        return {
+            "psnr_db": float(torch.cat(scores).mean()),
+            "psnr_gain_db": float(torch.cat(gains).mean()),
+        }
 
-    def finish(self, network: nn.Module) -> None:
-        """Nothing is left to do."""
+    @torch.no_grad()
+    def preview(self, network: nn.Module) -> Tensor:
+        """LR by nearest neighbour, bicubic, SR, HR of the same few validation faces."""
+        [hr] = self._dataset.held_batches("validation", batch_size=_NUM_PREVIEWED, limit=1)
+        lr = self._degrade_held(hr)
+        sr = self._upscale(network, lr, self._find_landmarks(lr))
+        nearest = F.interpolate(lr, size=HR_SIZE_PX, mode="nearest")
+        return torch.stack([nearest, enlarge_bicubic(lr), sr, hr.images], dim=1)
 
-    def _degrade_for_validation(self, hr: Tensor, ids: Tensor) -> Tensor:
+    def _hold(self, split: Split) -> list[HeldFaces]:
+        """Prepared when first asked for: who only publishes never does."""
+        if split not in self._held:
+            self._held[split] = hold_faces(
+                self._dataset.held_batches(split, batch_size=_VALIDATION_BATCH),
+                degrade=self._degrade_held,
+                find_landmarks=self._find_landmarks,
+            )
+        return self._held[split]
+
+    def _degrade_held(self, faces: FaceBatch) -> Tensor:
         config = self._config.degradation
         if config.kind == "bicubic":
-            return downsample(hr, side_px=self._side_px)
-        draws = BatchDraws.of_step(seed=self._config.seed, step=0, batch_size=len(hr))
-        return degrade(hr, side_px=self._side_px, config=config, draws=draws, ids=ids)
+            return downsample(faces.images, side_px=self._side_px)
+        return degrade(
+            faces.images,
+            side_px=self._side_px,
+            config=config,
+            draws=BatchDraws.of_step(seed=self._config.seed, step=0, batch_size=len(faces)),
+            ids=faces.ids,
+        )
 
-    def _upscale(self, network: nn.Module, lr: Tensor) -> Tensor:
-        inputs: tuple[Tensor, ...] = (lr,)
-        if self._landmarker is not None:
-            with torch.no_grad():
-                inputs = lr, choose_landmarks(self._landmarker, lr).landmarks
+    def _upscale(self, network: nn.Module, lr: Tensor, landmarks: Tensor | None) -> Tensor:
+        inputs = (lr,) if landmarks is None else (lr, landmarks)
         with forward_autocast(self._device, precision=self._config.precision):
             sr: Tensor = network(*inputs)
         return sr.float()
+
+    def _find_landmarks(self, lr: Tensor) -> Tensor | None:
+        if self._landmarker is None:
+            return None
+        with torch.no_grad():
+            return choose_landmarks(self._landmarker, lr).landmarks

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from training.data.datasets import FaceBatch
 from training.data.draws import BatchDraws
+from training.data.pack import Split
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,16 @@ class TrainingTask(Protocol):
     def compute_loss(self, faces: FaceBatch, *, draws: BatchDraws) -> LossTerms:
         """Augment and degrade the faces, run the network, compare."""
 
-    def validate(self, network: nn.Module) -> Mapping[str, float]:
-        """Score a network of the same architecture (the weight average) on the validation slice."""
+    def validate(self, network: nn.Module, split: Split) -> Mapping[str, float]:
+        """Score a network of the same architecture (the weight average) on held faces.
 
-    def finish(self, network: nn.Module) -> None:
-        """Do what is left to do on the best weights before they are published."""
+        Those of the split "validation" were never learnt from; as many of "train" were, and how
+        much better they score is the measure of overfitting.
+        """
+
+    def preview(self, network: nn.Module) -> Tensor:
+        """What the network makes of a few validation faces, for the eye.
+
+        Returns:
+            (faces, columns, 3, H, H) RGB around [0, 1].
+        """

@@ -28,7 +28,7 @@ def test_a_batch_is_a_function_of_seed_and_step(make_pack: MakePack) -> None:
 def test_validation_faces_are_never_learnt_from(make_pack: MakePack) -> None:
     root = make_pack(faces=12, validation=3)
     dataset = FaceDataset(DataConfig(packs=("faces",)), root=root)
-    [held_out] = dataset.validation_batches(batch_size=10)
+    [held_out] = dataset.held_batches("validation", batch_size=10)
     assert len(held_out) == 3
     drawn = draw(dataset, 300)
     first_pixels = {tuple(face[:, 0, 0].tolist()) for face in drawn.images}
@@ -50,7 +50,7 @@ def test_packs_are_joined_and_the_validation_slice_is_bounded(make_pack: MakePac
     root = make_pack("second", faces=10, validation=5)
     dataset = FaceDataset(DataConfig(packs=("one", "second"), max_validation_faces=4), root=root)
     assert dataset.num_train_faces == 10
-    assert sum(len(batch) for batch in dataset.validation_batches(batch_size=3)) == 4
+    assert sum(len(batch) for batch in dataset.held_batches("validation", batch_size=3)) == 4
     assert dataset.train_landmarks().shape == (10, 478, 3)
 
 
