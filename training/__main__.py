@@ -44,9 +44,24 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--max-minutes", type=float, help="stop with a checkpoint after so long")
     train.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     train.set_defaults(run=_train)
-    evaluate = commands.add_parser("evaluate", help="measure a published model or a run's best")
-    evaluate.add_argument("model", help="NAME, NAME@VERSION, or a run's folder")
-    evaluate.add_argument("--json", type=Path, help="also write the report there")
+    evaluate = commands.add_parser("evaluate", help="measure models on the same test faces")
+    evaluate.add_argument(
+        "models",
+        nargs="+",
+        metavar="MODEL",
+        help="NAME, NAME@VERSION, a run's folder, bicubic, or folder:PATH of 128 px images",
+    )
+    evaluate.add_argument("--scale", type=int, choices=(4, 8), help="of bicubic and folders")
+    evaluate.add_argument(
+        "--landmarks",
+        nargs="+",
+        default=["lr"],
+        choices=("lr", "none", "mean", "shuffled", "teacher"),
+        help="what fused networks are given; teacher is leakage, an upper bound",
+    )
+    evaluate.add_argument("--against", metavar="MODEL", help="differences are to it, not the first")
+    evaluate.add_argument("--max-faces", type=int, help="at most so many faces of each pack")
+    evaluate.add_argument("--json", type=Path, help="also write every number there")
     publish = commands.add_parser("publish", help="make a run's best weights a model version")
     publish.add_argument("folder", type=Path, help="the run's folder")
     publish.add_argument("--name", help="model name, if not the run's")
@@ -54,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     for command in (evaluate, publish):
         command.add_argument("--packs", type=Path, default=Path("packs"))
         command.add_argument("--test", nargs="+", required=True, metavar="PACK")
+        command.add_argument(
+            "--feature-weights", type=Path, metavar="FOLDER", help="weights of LPIPS"
+        )
     evaluate.set_defaults(run=_evaluate)
     publish.set_defaults(run=_publish)
     return parser
@@ -61,32 +79,50 @@ def _parser() -> argparse.ArgumentParser:
 
 def _evaluate(options: argparse.Namespace) -> int:
     from model_store.store import ModelStore
-    from training.evaluation import write_report
-    from training.publish import evaluate_model
+    from training.evaluate import EvaluateOptions, evaluate
+    from training.evaluation.report.document import write_document
+    from training.evaluation.report.text import comparison_text
 
-    report = evaluate_model(
-        options.model, packs_root=options.packs, test_packs=options.test, store=ModelStore()
+    evaluation = evaluate(
+        EvaluateOptions(
+            models=tuple(options.models),
+            packs=options.packs,
+            tests=tuple(options.test),
+            scale=options.scale,
+            controls=tuple(options.landmarks),
+            max_faces=options.max_faces,
+            feature_weights=options.feature_weights,
+            against=options.against,
+        ),
+        store=ModelStore(),
+        notify=_notify,
     )
-    print(report.to_text())
+    print(comparison_text(evaluation.comparison))
     if options.json is not None:
-        write_report(options.json, report)
+        write_document(options.json, evaluation.comparison)
     return 0
 
 
 def _publish(options: argparse.Namespace) -> int:
     from model_store.store import DEFAULT_ROOT, ModelStore
+    from training.evaluation.report.text import comparison_text
     from training.publish import publish_run
 
-    manifest, report = publish_run(
+    manifest, comparison = publish_run(
         options.folder,
         name=options.name,
         packs_root=options.packs,
         test_packs=options.test,
         store=ModelStore(options.store or DEFAULT_ROOT),
+        feature_weights=options.feature_weights,
     )
-    print(report.to_text())
+    print(comparison_text(comparison))
     print(f"published {manifest.reference}")
     return 0
+
+
+def _notify(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _train(options: argparse.Namespace) -> int:

@@ -1,0 +1,249 @@
+"""One call of ``evaluate``: models, test sets and measures put together and run."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from model_store.landmarks.landmarker import Landmarker
+from model_store.landmarks.mediapipe_mesh import MediaPipeMesh
+from model_store.store import ModelStore
+from training.errors import TrainingError
+from training.evaluation.comparison import Comparison, compare_results, measure_models
+from training.evaluation.faces import FaceSet, open_face_sets
+from training.evaluation.landmark_controls import CONTROL_MEANINGS, LandmarkControl
+from training.evaluation.landmarker import LANDMARKER_COLUMNS, measure_landmarker
+from training.evaluation.measures.image_quality import ImageQuality
+from training.evaluation.measures.landmark_distance import (
+    LandmarkDistance,
+    LandmarkerFinder,
+    TeacherFinder,
+)
+from training.evaluation.measures.measure import FaceMeasure
+from training.evaluation.measures.perceptual import PerceptualDistance
+from training.evaluation.models import (
+    BICUBIC,
+    Model,
+    Opened,
+    describe_network,
+    is_weightless,
+    network_model,
+    open_network,
+    weightless_model,
+)
+from training.perceptual.lpips import load_squeeze_lpips
+from training.perceptual.weight_files import FEATURE_WEIGHTS_VARIABLE, feature_weights_folder
+from training.quality import PROTOCOLS
+from training.tasks.build import load_landmarker
+
+Notify = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions:
+    """What the command line says of an evaluation.
+
+    Attributes:
+        models: ``NAME``, ``NAME@VERSION``, run folders, ``bicubic``, ``folder:PATH``.
+        packs: Folder of face packs.
+        tests: Names of the packs to measure on.
+        scale: Of bicubic and of folders; None takes the scale of the networks beside them.
+        controls: Which landmarks fused networks are given, one after the other.
+        max_faces: At most so many faces of each pack.
+        feature_weights: Folder of the LPIPS weights, if not the environment's.
+        against: Model from which the differences are taken; None takes the first.
+    """
+
+    models: tuple[str, ...]
+    packs: Path
+    tests: tuple[str, ...]
+    scale: int | None = None
+    controls: tuple[LandmarkControl, ...] = ("lr",)
+    max_faces: int | None = None
+    feature_weights: Path | None = None
+    against: str | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a report is made of: the numbers, the faces, and what made the images."""
+
+    comparison: Comparison
+    sets: tuple[FaceSet, ...]
+    models: tuple[Model, ...]
+
+
+def evaluate(options: EvaluateOptions, *, store: ModelStore, notify: Notify) -> Evaluation:
+    """Measure models beside bicubic, all on the same faces.
+
+    Raises:
+        TrainingError: a model, a pack or a weights file cannot be used; the message says why.
+    """
+    sets = open_face_sets(options.packs, options.tests, max_faces=options.max_faces)
+    names = list(dict.fromkeys(options.models))
+    opened = {n: open_network(n, store=store) for n in names if not is_weightless(n)}
+    landmarkers = [n for n, o in opened.items() if isinstance(o.network, Landmarker)]
+    if landmarkers:
+        if len(landmarkers) < len(names):
+            raise TrainingError(
+                f"{', '.join(landmarkers)} finds landmarks, the other models upscale; evaluate "
+                "them in two calls"
+            )
+        return Evaluation(_measure_landmarkers(opened, sets), tuple(sets), ())
+    models = _open_models(names, opened, options, sets)
+    titles = [model.description.title for model in models]
+    if options.against is not None and options.against not in titles:
+        raise TrainingError(
+            f"--against {options.against} is none of the models; they are {', '.join(titles)}"
+        )
+    comparison = measure_with_all(
+        models,
+        sets,
+        store=store,
+        feature_weights=options.feature_weights,
+        against=options.against,
+        notify=notify,
+    )
+    return Evaluation(comparison, tuple(sets), tuple(models))
+
+
+def evaluate_networks(
+    networks: Mapping[str, Opened],
+    sets: Sequence[FaceSet],
+    *,
+    store: ModelStore,
+    feature_weights: Path | None,
+) -> Comparison:
+    """Measure networks of one kind that are in memory; upscaling ones beside bicubic.
+
+    Raises:
+        TrainingError: one of them learnt from a set, or a weights file cannot be used.
+    """
+    if any(isinstance(opened.network, Landmarker) for opened in networks.values()):
+        return _measure_landmarkers(networks, sets)
+    models = with_bicubic([network_model(name, opened) for name, opened in networks.items()])
+    return measure_with_all(models, sets, store=store, feature_weights=feature_weights)
+
+
+def measure_with_all(
+    models: Sequence[Model],
+    sets: Sequence[FaceSet],
+    *,
+    store: ModelStore,
+    feature_weights: Path | None,
+    against: str | None = None,
+    notify: Notify = lambda line: None,
+) -> Comparison:
+    """Measure models with every measure that can be taken here.
+
+    Raises:
+        TrainingError: a model learnt from a set, or a file cannot be used.
+    """
+    with open_measures(store=store, feature_weights=feature_weights) as (measures, notes):
+        return measure_models(
+            models,
+            sets,
+            measures=measures,
+            against=against,
+            notes=[*notes, *control_notes(models)],
+            notify=notify,
+        )
+
+
+@contextmanager
+def open_measures(
+    *, store: ModelStore, feature_weights: Path | None
+) -> Iterator[tuple[list[FaceMeasure], list[str]]]:
+    """Open every measure that can be taken here; a note says of each that cannot, and why.
+
+    Raises:
+        FeatureWeightsError: a folder of weights is named but does not hold the published ones.
+    """
+    measures: list[FaceMeasure] = [ImageQuality(protocol) for protocol in PROTOCOLS]
+    notes = []
+    with ExitStack() as stack:
+        if feature_weights is None and not os.environ.get(FEATURE_WEIGHTS_VARIABLE):
+            notes.append(
+                "LPIPS was not measured: no folder of feature weights was named, neither by "
+                f"--feature-weights nor in {FEATURE_WEIGHTS_VARIABLE}."
+            )
+        else:
+            lpips = load_squeeze_lpips(feature_weights_folder(feature_weights))
+            measures.append(PerceptualDistance(lpips))
+        try:
+            mesh = stack.enter_context(MediaPipeMesh())
+        except ImportError:
+            notes.append(
+                "Landmark distance by MediaPipe was not measured: mediapipe is not installed."
+            )
+        else:
+            measures.append(LandmarkDistance(TeacherFinder(mesh)))
+        if store.versions("landmarker"):
+            finder = LandmarkerFinder(load_landmarker("landmarker", store))
+            measures.append(LandmarkDistance(finder))
+        else:
+            notes.append("Landmark distance by the Landmarker was not measured: none is published.")
+        yield measures, notes
+
+
+def control_notes(models: Sequence[Model]) -> list[str]:
+    """What the landmark controls among the models mean; leakage is named as such."""
+    controls = dict.fromkeys(m.description.control for m in models if m.description.control)
+    if set(controls) <= {"lr"}:
+        return []
+    return [f"Landmarks {c!r}: {CONTROL_MEANINGS[c]}." for c in controls]
+
+
+def with_bicubic(models: Sequence[Model]) -> list[Model]:
+    """Put bicubic before the models of each scale."""
+    others = [model for model in models if model.description.name != BICUBIC]
+    scales = sorted({model.scale for model in models})
+    return [
+        model
+        for scale in scales
+        for model in (
+            weightless_model(BICUBIC, scale=scale),
+            *(m for m in others if m.scale == scale),
+        )
+    ]
+
+
+def _open_models(
+    names: Sequence[str],
+    opened: dict[str, Opened],
+    options: EvaluateOptions,
+    sets: Sequence[FaceSet],
+) -> list[Model]:
+    teacher = {faces.name: faces.landmarks for faces in sets}
+    models: list[Model] = []
+    for name, network in opened.items():
+        controls = options.controls if network.landmarker is not None else ("lr",)
+        models += [network_model(name, network, control=c, teacher=teacher) for c in controls]
+    scales = {model.scale for model in models}
+    for name in names:
+        if is_weightless(name) and (name != BICUBIC or not models):
+            models.append(weightless_model(name, scale=_scale_of(name, options.scale, scales)))
+    order = {name: place for place, name in enumerate(names)}
+    return with_bicubic(sorted(models, key=lambda model: order[model.description.name]))
+
+
+def _scale_of(name: str, named: int | None, scales: set[int]) -> int:
+    if named is not None:
+        return named
+    if len(scales) == 1:
+        return next(iter(scales))
+    beside = " and ".join(f"x{scale}" for scale in sorted(scales)) or "none"
+    raise TrainingError(
+        f"{name} has no scale of its own, and those of the networks beside it are: {beside}; say "
+        "--scale 4 or --scale 8"
+    )
+
+
+def _measure_landmarkers(networks: Mapping[str, Opened], sets: Sequence[FaceSet]) -> Comparison:
+    results = []
+    for name, opened in networks.items():
+        assert isinstance(opened.network, Landmarker)
+        description = describe_network(name, opened)
+        results.append(measure_landmarker(description, opened.network, sets))
+    return compare_results(results, sets, columns=LANDMARKER_COLUMNS)

@@ -1,0 +1,53 @@
+"""How good an image or a set of landmarks is, in numbers with their uncertainty."""
+
+from training.quality.estimates import (
+    Estimate,
+    Statistic,
+    Values,
+    count_measured,
+    estimate_difference,
+    estimate_mean,
+    estimate_over_sets,
+    paired_differences,
+)
+from training.quality.images import (
+    PROTOCOLS,
+    SFMNET,
+    SPARNET,
+    QualityProtocol,
+    luma,
+    psnr,
+    ssim,
+)
+from training.quality.landmarks import (
+    RIGHT_WITHIN_NME,
+    calibration_error,
+    interocular_distance,
+    mouth_opening,
+    normalised_mean_error,
+    openings,
+)
+
+__all__ = [
+    "PROTOCOLS",
+    "RIGHT_WITHIN_NME",
+    "SFMNET",
+    "SPARNET",
+    "Estimate",
+    "QualityProtocol",
+    "Statistic",
+    "Values",
+    "calibration_error",
+    "count_measured",
+    "estimate_difference",
+    "estimate_mean",
+    "estimate_over_sets",
+    "interocular_distance",
+    "luma",
+    "mouth_opening",
+    "normalised_mean_error",
+    "openings",
+    "paired_differences",
+    "psnr",
+    "ssim",
+]
