@@ -43,6 +43,12 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--init", help="start from NAME@VERSION or from a .safetensors file")
     train.add_argument("--max-minutes", type=float, help="stop with a checkpoint after so long")
     train.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    train.add_argument(
+        "--feature-weights",
+        type=Path,
+        metavar="FOLDER",
+        help="weights of LPIPS and VGG16 for the loss, if not in $AFFECTSR_FEATURE_WEIGHTS",
+    )
     train.set_defaults(run=_train)
     evaluate = commands.add_parser("evaluate", help="measure models on the same test faces")
     evaluate.add_argument(
@@ -140,6 +146,7 @@ def _train(options: argparse.Namespace) -> int:
             init=options.init,
             max_minutes=options.max_minutes,
             device=options.device,
+            feature_weights=options.feature_weights,
         ),
         store=ModelStore(),
         notify=print,

@@ -1,5 +1,6 @@
 """What a training run is: frozen dataclasses read from TOML. An unknown key is an error."""
 
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
@@ -186,6 +187,76 @@ class OptimizerConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """The training loss, a weighted sum (III-E, eq. 2); a term of weight 0 costs nothing.
+
+    The defaults are the L1 distance alone. The paper's weights are k1 = 1, k2 = 20, k3 = 50 and
+    k4 = 0.1; terms that are not the paper's have no weight there.
+
+    Raises:
+        ValueError: a weight is below 0 or not finite, or no term has one.
+
+    Attributes:
+        pixel: "l1", the paper's; or "psnr", the mean over faces of ln(MSE), which is what PSNR
+            measures and the better end of a training that is judged by it.
+        pixel_weight: k1.
+        perceptual: "lpips_squeeze", LPIPS by SqueezeNet; "lpips_vgg", LPIPS by VGG16; or "vgg16",
+            the squared distance of VGG16's relu1_2, relu2_2 and relu3_3 (Johnson et al. 2016).
+        perceptual_weight: k2.
+        gram_weight: k3, of the Gram matrices of the same three activations.
+        node_weight: k4, of the node embeddings of the landmarks that ``landmarker`` of the task
+            finds in both images.
+        node_embeddings: What embeds them: "network", the graph network of the network that is
+            trained, as it stands; "landmarks", their coordinates themselves; or the graph network
+            of a published AffectSRNet, by its reference. Networks without a graph need one of the
+            latter two.
+        expression_weight: Of the features of ``expression_network``; not in the paper.
+        expression_network: Reference of a published network that reads expressions.
+        region_weight: Of the L1 distance around eyes, brows and mouth; not in the paper.
+    """
+
+    pixel: Literal["l1", "psnr"] = "l1"
+    pixel_weight: float = 1.0
+    perceptual: Literal["lpips_squeeze", "lpips_vgg", "vgg16"] = "lpips_squeeze"
+    perceptual_weight: float = 0.0
+    gram_weight: float = 0.0
+    node_weight: float = 0.0
+    node_embeddings: str = "network"
+    expression_weight: float = 0.0
+    expression_network: str = ""
+    region_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        weights = {f.name: getattr(self, f.name) for f in fields(self) if f.type is float}
+        for name, weight in weights.items():
+            if not 0 <= weight < math.inf:
+                raise ValueError(f"{name} is {weight}; it must be a number of at least 0")
+        if self.expression_weight > 0 and not self.expression_network:
+            raise ValueError(
+                f"expression_weight is {self.expression_weight}, but expression_network names none"
+            )
+        if not any(weights.values()):
+            raise ValueError(f"all weights are 0; one of {', '.join(weights)} must be above")
+
+    @property
+    def is_of_pixels(self) -> bool:
+        """Whether all terms compare pixels."""
+        others = (self.perceptual_weight, self.gram_weight, self.node_weight)
+        return not any((*others, self.expression_weight))
+
+    @property
+    def needs_lpips(self) -> bool:
+        """Whether a term compares by LPIPS."""
+        return self.perceptual_weight > 0 and self.perceptual != "vgg16"
+
+    @property
+    def needs_vgg16(self) -> bool:
+        """Whether a term compares the features of VGG16."""
+        is_perceptual = self.perceptual_weight > 0 and self.perceptual == "vgg16"
+        return is_perceptual or self.gram_weight > 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class SuperResolutionTaskConfig:
     """Train an AffectSRNet or one of the baselines.
 
@@ -193,9 +264,8 @@ class SuperResolutionTaskConfig:
         network: Scale, sizes and switches of the network that ``architecture`` names there
             (affectsrnet, if it is left out).
         landmarker: Reference of the published Landmarker that reads the LR image, where the
-            network takes landmarks.
-        pixel_loss: "l1", the paper's (III-E); or "psnr", the mean over faces of ln(MSE), which
-            is what PSNR measures and the better end of a training that is judged by it.
+            network takes landmarks, and both images where the loss compares landmarks.
+        loss: What is minimised.
         backbone_rate: Learning rate of the backbone, relative to the landmark branch's. After a
             warm start the branch has everything to learn and the backbone little: Adam's steps at
             the branch's rate would first undo what it knows.
@@ -204,7 +274,7 @@ class SuperResolutionTaskConfig:
     network: UpscalerConfig
     kind: Literal["super_resolution"] = "super_resolution"
     landmarker: str = "landmarker"
-    pixel_loss: Literal["l1", "psnr"] = "l1"
+    loss: LossConfig = field(default_factory=LossConfig)
     backbone_rate: float = 1.0
 
 
@@ -280,7 +350,7 @@ def parse_config(document: Mapping[str, object]) -> TrainConfig:
     Raises:
         ConfigError: an unknown or missing key, or a value of the wrong kind.
     """
-    parsed = _build(TrainConfig, document, where="config")
+    parsed = _build(TrainConfig, _with_moved_keys(document), where="config")
     assert isinstance(parsed, TrainConfig)
     return parsed
 
@@ -309,6 +379,15 @@ def _apply_override(document: dict[str, object], override: str) -> None:
             raise ConfigError(f"override {override!r}: {section} is no section")
         node = child
     node[name] = value
+
+
+def _with_moved_keys(document: Mapping[str, object]) -> Mapping[str, object]:
+    """Move task.pixel_loss, which was the only term once, to where terms are now."""
+    task = document.get("task")
+    if not isinstance(task, Mapping) or "pixel_loss" not in task or "loss" in task:
+        return document
+    rest = {key: value for key, value in task.items() if key != "pixel_loss"}
+    return {**document, "task": {**rest, "loss": {"pixel": task["pixel_loss"]}}}
 
 
 def _build(cls: type, document: object, *, where: str) -> object:

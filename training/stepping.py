@@ -13,8 +13,9 @@ from training.config import OptimizerConfig, TrainConfig
 from training.data.datasets import FaceDataset
 from training.data.draws import BatchDraws
 from training.errors import CheckpointError
+from training.losses.terms import LossTerms
 from training.processes import Processes
-from training.tasks.task import LossTerms, TrainingTask
+from training.tasks.task import TrainingTask
 from training.weight_average import WeightAverage
 
 # Dropout draws from torch's global generator; its seeds must not coincide with the data's, nor

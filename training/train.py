@@ -31,6 +31,8 @@ class TrainOptions:
         init: Published version or safetensors file to start from.
         max_minutes: Stop with a checkpoint after so long.
         device: "auto" (CUDA when there is one), "cpu" or "cuda".
+        feature_weights: Folder with the weights of the loss's feature networks; None takes the
+            environment's.
     """
 
     config: Path
@@ -42,6 +44,7 @@ class TrainOptions:
     init: str | None
     max_minutes: float | None
     device: DeviceChoice
+    feature_weights: Path | None = None
 
 
 def train(
@@ -83,7 +86,13 @@ def _build_trainer(
 ) -> Trainer:
     device = processes.device
     dataset = FaceDataset(config.data, root=options.packs, device=device)
-    task = build_task(config, dataset=dataset, store=store, device=device)
+    task = build_task(
+        config,
+        dataset=dataset,
+        store=store,
+        device=device,
+        feature_weights=options.feature_weights,
+    )
     start = options.init or "nothing"
     if options.init is not None:
         new = initialise_from(task.network, options.init, store=store)

@@ -104,7 +104,7 @@ class Landmarker(nn.Module):
         features = self.body(2 * self.to_grid(lr) - 1).flatten(1)
         # bfloat16 has 8 bits: at 128 px a coordinate would be off by half a pixel.
         with torch.autocast(lr.device.type, enabled=False):
-            features = features.float()
+            features = features.to(self.basis.dtype)
             offsets = self.coefficients(features) @ self.basis
             landmarks = self.mean_landmarks + offsets.unflatten(1, (LANDMARK_COUNT, 3))
             slope, intercept = self.calibration

@@ -5,6 +5,7 @@ import pytest
 from model_store.baselines.edsr import EDSRConfig
 from training.config import (
     LandmarkTaskConfig,
+    LossConfig,
     SuperResolutionTaskConfig,
     TrainConfig,
     config_document,
@@ -65,6 +66,9 @@ def test_overrides_reach_any_depth(minimal: Path) -> None:
         ("task.network.graph_map=heat", "graph_map is 'heat'; it must be one of"),
         ("task.network.architecture=gan", r"network\.architecture is 'gan'; .* affectsrnet, srcnn"),
         ("task.network=3", r"config\.task\.network is 3; it must be a section"),
+        ("task.loss.style_weight=1", r"config\.task\.loss: unknown key style_weight"),
+        ("task.loss.gram_weight=-1", r"config\.task\.loss: gram_weight is -1\.0; it must be"),
+        ("task.loss.perceptual=alex", "perceptual is 'alex'; it must be one of"),
         ("task.kind=gan", "kind is 'gan'; it must be one of super_resolution, landmarks"),
         ("batch_size=2.5", "batch_size is 2.5; it must be a int"),
         ("batch_size=true", "batch_size is True; it must be a int"),
@@ -89,6 +93,16 @@ def test_a_network_is_chosen_by_its_architecture(minimal: Path) -> None:
     config = load_config(minimal, ["task.network.architecture=edsr", "task.network.num_blocks=4"])
     assert isinstance(config.task, SuperResolutionTaskConfig)
     assert config.task.network == EDSRConfig(scale=8, num_blocks=4)
+
+
+def test_a_pixel_loss_where_it_stood_before_there_were_other_terms_is_taken(
+    minimal: Path,
+) -> None:
+    config = load_config(minimal, ["task.pixel_loss=psnr"])
+    assert isinstance(config.task, SuperResolutionTaskConfig)
+    assert config.task.loss == LossConfig(pixel="psnr")
+    with pytest.raises(ConfigError, match="task: unknown key pixel_loss"):
+        load_config(minimal, ["task.pixel_loss=psnr", "task.loss.pixel=l1"])
 
 
 def test_a_missing_key_is_named(tmp_path: Path) -> None:

@@ -22,9 +22,10 @@ from training.data.datasets import FaceBatch
 from training.data.draws import BatchDraws
 from training.data.pack import Split
 from training.errors import CheckpointError, ConfigError, DivergedError
+from training.losses.terms import LossTerms
 from training.stepping import learning_rate_at
 from training.tasks.build import build_network_of, initialise_from
-from training.tasks.task import LossTerms, ParameterGroup
+from training.tasks.task import ParameterGroup
 from training.weight_average import WeightAverage
 
 

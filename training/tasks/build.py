@@ -1,5 +1,6 @@
 """From a configuration to the task that it describes."""
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from training.checkpoint import load_checkpoint
 from training.config import LandmarkTaskConfig, TrainConfig
 from training.data.datasets import FaceDataset
 from training.errors import CheckpointError, ConfigError
+from training.tasks.build_loss import build_loss
 from training.tasks.calibration import calibrate_confidence
 from training.tasks.landmarks import LandmarkTask
 from training.tasks.super_resolution import SuperResolutionTask
@@ -24,22 +26,45 @@ _CALIBRATION_BATCH = 100
 
 
 def build_task(
-    config: TrainConfig, *, dataset: FaceDataset, store: ModelStore, device: torch.device
+    config: TrainConfig,
+    *,
+    dataset: FaceDataset,
+    store: ModelStore,
+    device: torch.device,
+    feature_weights: Path | None = None,
 ) -> TrainingTask:
     """Build the network and the loss of a run, its weights drawn from the run's seed.
 
+    Args:
+        config: The run's.
+        dataset: The faces to learn from.
+        store: Where the networks are published that the run needs.
+        device: Where everything runs.
+        feature_weights: Folder with the weights of the loss's feature networks; None takes the
+            environment's.
+
     Raises:
-        ConfigError: the Landmarker that the network needs is not published.
+        ConfigError: a network that the run needs is not published.
+        FeatureWeightsError: a feature network of the loss has no weights.
     """
     torch.manual_seed(config.seed)
     if isinstance(config.task, LandmarkTaskConfig):
         return LandmarkTask(config, task=config.task, dataset=dataset, device=device)
-    network = config.task.network
+    task = config.task
+    landmarker = None
+    if needs_landmarks(task.network) or task.loss.node_weight > 0:
+        landmarker = load_landmarker(task.landmarker, store).to(device)
     return SuperResolutionTask(
         config,
-        task=config.task,
-        landmarker=(
-            load_landmarker(config.task.landmarker, store) if needs_landmarks(network) else None
+        task=task,
+        landmarker=landmarker if needs_landmarks(task.network) else None,
+        make_loss=partial(
+            build_loss,
+            config=task.loss,
+            landmarker=landmarker,
+            store=store,
+            feature_weights=feature_weights,
+            device=device,
         ),
         dataset=dataset,
         device=device,
@@ -75,7 +100,7 @@ def load_landmarker(reference: str, store: ModelStore) -> Landmarker:
     except ModelStoreError as error:
         raise ConfigError(
             f"task.landmarker: {error}; train and publish a landmarker first, or set "
-            "task.network.landmark_fusion = false"
+            "task.network.landmark_fusion = false and task.loss.node_weight = 0"
         ) from error
     if not isinstance(module, Landmarker):
         raise ConfigError(f"task.landmarker: {reference} is no landmarker")

@@ -17,6 +17,7 @@ from training.data.degradation import degrade
 from training.data.draws import BatchDraws, step_generator
 from training.data.pack import Split
 from training.image_grid import mark_points
+from training.losses.terms import LossTerms
 from training.precision import forward_autocast
 from training.quality import (
     RIGHT_WITHIN_NME,
@@ -26,7 +27,7 @@ from training.quality import (
     openings,
 )
 from training.tasks.landmark_inputs import make_landmark_inputs
-from training.tasks.task import LossTerms, ParameterGroup
+from training.tasks.task import ParameterGroup
 
 _DEPTH_WEIGHT = 0.5  # z steers nothing that is drawn; it follows x and y
 _EXPRESSIVE_WEIGHT = 2.0  # eyes and mouth, where expressions happen

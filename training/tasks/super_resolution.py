@@ -1,6 +1,6 @@
 """Training AffectSRNet or a rival: degrade, find landmarks in the LR image, upscale, compare."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -17,10 +17,12 @@ from training.data.datasets import FaceBatch, FaceDataset
 from training.data.degradation import degrade, downsample
 from training.data.draws import BatchDraws
 from training.data.pack import Split
+from training.losses.affectsr_loss import AffectSRLoss
+from training.losses.terms import LossTerms
 from training.precision import forward_autocast
 from training.quality import luma, psnr
 from training.tasks.held_faces import HeldFaces, enlarge_bicubic, hold_faces
-from training.tasks.task import LossTerms, ParameterGroup
+from training.tasks.task import ParameterGroup
 
 _VALIDATION_BATCH = 50
 _NUM_PREVIEWED = 6
@@ -28,13 +30,14 @@ _BRANCH_PREFIXES = ("gcn.", "merges.")
 
 
 class SuperResolutionTask:
-    """Pixel distance between the network's image and the original (III-E, first term of eq. 2).
+    """Distance between the network's image and the original (III-E, eq. 2).
 
     Landmarks come from the LR image by the published Landmarker, in training as in serving, so
     that the network learns with the landmarks that it will be given.
-    """
 
-    score_name = "psnr_gain_db"
+    The best weights are those of the highest PSNR while pixels alone are compared, else those of
+    the lowest loss: a perceptual loss costs PSNR from its first step on.
+    """
 
     def __init__(
         self,
@@ -42,13 +45,15 @@ class SuperResolutionTask:
         *,
         task: SuperResolutionTaskConfig,
         landmarker: Landmarker | None,
+        make_loss: Callable[[nn.Module], AffectSRLoss],
         dataset: FaceDataset,
         device: torch.device,
     ) -> None:
         self.network: nn.Module = upscaler_from(task.network).to(device)
         self._side_px = task.network.lr_size_px
         self._backbone_rate = task.backbone_rate
-        self._pixel_loss = task.pixel_loss
+        self._loss = make_loss(self.network)
+        self.score_name = "psnr_gain_db" if task.loss.is_of_pixels else "negative_loss"
         self._config = config
         self._device = device
         self._landmarker = landmarker.to(device).eval() if landmarker is not None else None
@@ -66,8 +71,8 @@ class SuperResolutionTask:
         return [group for group in groups if group.parameters]
 
     def compute_loss(self, faces: FaceBatch, *, draws: BatchDraws) -> LossTerms:
-        """Return the pixel loss of an augmented, degraded batch."""
-        hr, _ = augment_faces(
+        """Return the loss of an augmented, degraded batch."""
+        hr, landmarks = augment_faces(
             faces.images,
             faces.landmarks,
             config=self._config.augmentation,
@@ -81,31 +86,30 @@ class SuperResolutionTask:
             draws=draws,
             ids=faces.ids,
         )
-        lr, hr = lr.to(self._device), hr.to(self._device)
+        lr, hr, landmarks = (t.to(self._device) for t in (lr, hr, landmarks))
         sr = self._upscale(self.network, lr, self._find_landmarks(lr))
-        difference = sr - hr
-        l1 = difference.abs().mean()
-        # The constant is a hundredth of what 8-bit rounding costs: equal images have a loss.
-        psnr_loss = difference.square().mean((1, 2, 3)).add(1e-8).log().mean()
-        total = l1 if self._pixel_loss == "l1" else psnr_loss
-        return LossTerms(total, {"l1": l1.detach(), "psnr": psnr_loss.detach()})
+        return self._compare(sr, hr, landmarks)
 
     @torch.no_grad()
     def validate(self, network: nn.Module, split: Split) -> Mapping[str, float]:
-        """Mean PSNR on Y (8 px border cropped, dB), and its gain over bicubic.
+        """Mean PSNR on Y (8 px border cropped, dB), its gain over bicubic, and the loss if scored.
 
         LR images are the paper's bicubic ones; with the blind degradation they are damaged, each
         time in the same way.
         """
-        scores, gains = [], []
-        for faces in self._hold(split):
+        scores, gains, losses = [], [], []
+        originals = self._dataset.held_batches(split, batch_size=_VALIDATION_BATCH)
+        for faces, hr in zip(self._hold(split), originals, strict=True):
             sr = round_to_uint8_levels(self._upscale(network, faces.lr, faces.landmarks))
             scores.append(psnr(luma(sr), faces.target))
             gains.append(scores[-1] - faces.bicubic_psnr_db)
-        return {
-            "psnr_db": float(torch.cat(scores).mean()),
-            "psnr_gain_db": float(torch.cat(gains).mean()),
-        }
+            if self.score_name == "negative_loss":
+                loss = self._compare(sr, hr.images, hr.landmarks).total
+                losses.append(loss.expand(len(hr)))
+        measured = {"psnr_db": scores, "psnr_gain_db": gains}
+        if losses:
+            measured["negative_loss"] = [-loss for loss in losses]
+        return {name: float(torch.cat(values).mean()) for name, values in measured.items()}
 
     @torch.no_grad()
     def preview(self, network: nn.Module) -> Tensor:
@@ -143,6 +147,10 @@ class SuperResolutionTask:
         with forward_autocast(self._device, precision=self._config.precision):
             sr: Tensor = network(*inputs)
         return sr.float()
+
+    def _compare(self, sr: Tensor, hr: Tensor, landmarks: Tensor) -> LossTerms:
+        with forward_autocast(self._device, precision=self._config.precision):
+            return self._loss(sr, hr, landmarks=landmarks)
 
     def _find_landmarks(self, lr: Tensor) -> Tensor | None:
         if self._landmarker is None:

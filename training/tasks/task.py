@@ -9,19 +9,7 @@ from torch import Tensor, nn
 from training.data.datasets import FaceBatch
 from training.data.draws import BatchDraws
 from training.data.pack import Split
-
-
-@dataclass(frozen=True)
-class LossTerms:
-    """The loss of one batch.
-
-    Attributes:
-        total: Scalar to minimise.
-        terms: Its named parts, before weighting, detached.
-    """
-
-    total: Tensor
-    terms: Mapping[str, Tensor]
+from training.losses.terms import LossTerms
 
 
 @dataclass(frozen=True)
