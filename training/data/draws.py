@@ -27,11 +27,13 @@ class BatchDraws:
     must make the same draws in the same order, whatever its own faces look like.
 
     Attributes:
+        step: The training step that the batch is for.
         generator: Source of every draw, on the CPU.
         batch_size: Faces of the whole batch.
         rows: (n,) places in the whole batch of the faces at hand.
     """
 
+    step: int
     generator: Generator
     batch_size: int
     rows: Tensor
@@ -42,7 +44,7 @@ class BatchDraws:
     ) -> "BatchDraws":
         """Draws of a training step for the faces ``rows`` of its batch, by default for all."""
         places = torch.tensor(range(batch_size) if rows is None else rows)
-        return cls(step_generator(seed=seed, step=step), batch_size, places)
+        return cls(step, step_generator(seed=seed, step=step), batch_size, places)
 
     def uniform(self, *shape: int) -> Tensor:
         """(n, *shape) from [0, 1), on the CPU."""
@@ -67,7 +69,7 @@ class BatchDraws:
         What is drawn from the result leaves this stream alone, so a part may also be skipped.
         """
         generator = Generator().manual_seed(self._draw_seed())
-        return BatchDraws(generator, self.batch_size, self.rows[index])
+        return BatchDraws(self.step, generator, self.batch_size, self.rows[index])
 
     def _draw_seed(self) -> int:
         return int(torch.randint(_NUM_SEEDS, (), generator=self.generator))

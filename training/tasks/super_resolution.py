@@ -22,6 +22,7 @@ from training.losses.terms import LossTerms
 from training.precision import forward_autocast
 from training.quality import luma, psnr
 from training.tasks.held_faces import HeldFaces, enlarge_bicubic, hold_faces
+from training.tasks.landmark_curriculum import mix_landmarks
 from training.tasks.task import ParameterGroup
 
 _VALIDATION_BATCH = 50
@@ -33,7 +34,8 @@ class SuperResolutionTask:
     """Distance between the network's image and the original (III-E, eq. 2).
 
     Landmarks come from the LR image by the published Landmarker, in training as in serving, so
-    that the network learns with the landmarks that it will be given.
+    that the network learns with the landmarks that it will be given; a curriculum may start with
+    better ones.
 
     The best weights are those of the highest PSNR while pixels alone are compared, else those of
     the lowest loss: a perceptual loss costs PSNR from its first step on.
@@ -52,6 +54,7 @@ class SuperResolutionTask:
         self.network: nn.Module = upscaler_from(task.network).to(device)
         self._side_px = task.network.lr_size_px
         self._backbone_rate = task.backbone_rate
+        self._curriculum = task.landmark_curriculum
         self._loss = make_loss(self.network)
         self.score_name = "psnr_gain_db" if task.loss.is_of_pixels else "negative_loss"
         self._config = config
@@ -87,7 +90,10 @@ class SuperResolutionTask:
             ids=faces.ids,
         )
         lr, hr, landmarks = (t.to(self._device) for t in (lr, hr, landmarks))
-        sr = self._upscale(self.network, lr, self._find_landmarks(lr))
+        given = self._find_landmarks(lr)
+        if given is not None:
+            given = mix_landmarks(given, landmarks, config=self._curriculum, draws=draws)
+        sr = self._upscale(self.network, lr, given)
         return self._compare(sr, hr, landmarks)
 
     @torch.no_grad()
