@@ -1,0 +1,35 @@
+"""What a training run is: frozen dataclasses read from TOML. An unknown key is an error."""
+
+from training.config.faces import (
+    AugmentationConfig,
+    BlindDegradationConfig,
+    DataConfig,
+    DegradationConfig,
+    DegradationRoundConfig,
+)
+from training.config.learning import LossConfig, OptimizerConfig
+from training.config.reading import config_document, load_config, parse_config
+from training.config.run import Precision, TrainConfig
+from training.config.tasks import (
+    LandmarkCurriculumConfig,
+    LandmarkTaskConfig,
+    SuperResolutionTaskConfig,
+)
+
+__all__ = [
+    "AugmentationConfig",
+    "BlindDegradationConfig",
+    "DataConfig",
+    "DegradationConfig",
+    "DegradationRoundConfig",
+    "LandmarkCurriculumConfig",
+    "LandmarkTaskConfig",
+    "LossConfig",
+    "OptimizerConfig",
+    "Precision",
+    "SuperResolutionTaskConfig",
+    "TrainConfig",
+    "config_document",
+    "load_config",
+    "parse_config",
+]

@@ -1,0 +1,43 @@
+"""One training run as a whole."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from training.config.faces import AugmentationConfig, DataConfig, DegradationConfig
+from training.config.learning import OptimizerConfig
+from training.config.tasks import LandmarkTaskConfig, SuperResolutionTaskConfig
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """One training run.
+
+    Attributes:
+        name: Name of the run's folder and of the model it publishes.
+        max_steps: Length of the schedule; a run stops there at the latest.
+        batch_size: Faces per step.
+        precision: bfloat16 runs the forward pass under autocast; weights stay float32. "auto"
+            takes it where the device computes in it.
+        checkpoint_every: Steps between checkpoints.
+        validate_every: Steps between validations on the validation slice.
+        patience: Stop after so many validations without a new best; 0 never stops early.
+        max_skipped_steps: Give up after so many steps in a row with a loss that is not finite.
+        seed: Order of the faces, augmentation and initial weights follow from it.
+    """
+
+    name: str
+    task: SuperResolutionTaskConfig | LandmarkTaskConfig
+    data: DataConfig
+    max_steps: int
+    batch_size: int
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    degradation: DegradationConfig = field(default_factory=DegradationConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    precision: Precision = "auto"
+    checkpoint_every: int = 100
+    validate_every: int = 100
+    patience: int = 10
+    max_skipped_steps: int = 20
+    seed: int = 0
