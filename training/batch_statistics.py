@@ -6,8 +6,8 @@ attention; the small Landmarker), so two plain collectives a layer cost nothing 
 """
 
 import torch
-import torch.distributed.nn.functional as collectives
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
@@ -31,6 +31,7 @@ class _SharedBatchNorm(_BatchNorm):
         self.weight, self.bias = norm.weight, norm.bias
         self.running_mean, self.running_var = norm.running_mean, norm.running_var
         self.num_batches_tracked = norm.num_batches_tracked
+        self.train(norm.training)
 
     def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002
         """Any number of dimensions is taken."""
@@ -62,8 +63,24 @@ class _SharedBatchNorm(_BatchNorm):
 
 
 def _mean_over_processes(values: Tensor) -> Tensor:
-    total: Tensor = collectives.all_reduce(values)
+    total: Tensor = _SumOverProcesses.apply(values)  # type: ignore[no-untyped-call]
     return total / torch.distributed.get_world_size()
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    """A sum that every process's loss depends on: the gradients are summed alike."""
+
+    @staticmethod
+    def forward(_ctx: FunctionCtx, values: Tensor) -> Tensor:
+        total = values.clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_ctx: FunctionCtx, gradient: Tensor) -> Tensor:
+        total = gradient.contiguous().clone()
+        torch.distributed.all_reduce(total)
+        return total
 
 
 class KeptBuffers:
