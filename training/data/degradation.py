@@ -66,8 +66,9 @@ def _degrade_bicubic(
     """
     drawn = draws.uniform(6)
     if config.blur_probability > 0:
-        sigma = drawn[:, 1] * config.max_blur_sigma * hr.shape[-1] / side_px
-        hr = _blur(hr, torch.where(drawn[:, 0] < config.blur_probability, sigma, 0.0))
+        max_sigma = config.max_blur_sigma * hr.shape[-1] / side_px
+        sigma = torch.where(drawn[:, 0] < config.blur_probability, drawn[:, 1] * max_sigma, 0.0)
+        hr = _blur(hr, sigma, radius=max(1, math.ceil(3 * max_sigma)))
     lr = resize_bicubic(hr, height=side_px, width=side_px)
     if config.noise_probability > 0:
         noise = draws.normal(*lr.shape[1:], device=lr.device)
@@ -81,9 +82,11 @@ def _degrade_bicubic(
     return lr
 
 
-def _blur(images: Tensor, sigma: Tensor) -> Tensor:
-    """Blur each image by its own Gaussian; a sigma of zero leaves it as it is."""
-    radius = max(1, math.ceil(3 * float(sigma.max())))
+def _blur(images: Tensor, sigma: Tensor, *, radius: int) -> Tensor:
+    """Blur each image by its own Gaussian; a sigma of zero leaves it as it is.
+
+    The radius is not the batch's own: what a face becomes must not depend on its company.
+    """
     offsets = torch.arange(-radius, radius + 1, dtype=torch.float32)
     kernels = torch.exp(-0.5 * (offsets / sigma.clamp_min(1e-3)[:, None]) ** 2)
     kernels = (kernels / kernels.sum(1, keepdim=True)).to(images.device)  # (N, K)
