@@ -43,12 +43,6 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--init", help="start from NAME@VERSION or from a .safetensors file")
     train.add_argument("--max-minutes", type=float, help="stop with a checkpoint after so long")
     train.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    train.add_argument(
-        "--feature-weights",
-        type=Path,
-        metavar="FOLDER",
-        help="weights of LPIPS and VGG16 for the loss, if not in $AFFECTSR_FEATURE_WEIGHTS",
-    )
     train.set_defaults(run=_train)
     evaluate = commands.add_parser("evaluate", help="measure models on the same test faces")
     evaluate.add_argument(
@@ -75,8 +69,12 @@ def _parser() -> argparse.ArgumentParser:
     for command in (evaluate, publish):
         command.add_argument("--packs", type=Path, default=Path("packs"))
         command.add_argument("--test", nargs="+", required=True, metavar="PACK")
+    for command in (train, evaluate, publish):
         command.add_argument(
-            "--feature-weights", type=Path, metavar="FOLDER", help="weights of LPIPS"
+            "--feature-weights",
+            type=Path,
+            metavar="FOLDER",
+            help="weights of LPIPS and VGG16, if not in $AFFECTSR_FEATURE_WEIGHTS",
         )
     evaluate.set_defaults(run=_evaluate)
     publish.set_defaults(run=_publish)
