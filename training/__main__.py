@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -27,11 +27,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    prepare = commands.add_parser("prepare", help="turn a folder of face crops into a face pack")
-    prepare.add_argument("source", type=Path, help="folder of square face crops")
+    prepare = commands.add_parser("prepare", help="turn the faces of a data set into a face pack")
+    prepare.add_argument("path", type=Path, metavar="FACES", help="the set's folder, or a zip file")
     prepare.add_argument("pack", type=Path, help="face pack to write; must not exist")
+    prepare.add_argument(
+        "--source",
+        default="folder",
+        choices=("folder", "celeba", "ffhq", "helen", "lfw", "utkface"),
+        help="which data set it is; folder is any (default)",
+    )
+    prepare.add_argument(
+        "--align",
+        action="store_true",
+        help="find and align the face in whole pictures; without it they must be square crops",
+    )
     prepare.add_argument("--group-pattern", help="regular expression naming the person in a stem")
     prepare.add_argument("--validation-permille", type=int, default=30)
+    prepare.add_argument(
+        "--only",
+        nargs="+",
+        choices=("train", "validation", "test"),
+        help="keep only these slices of a set whose authors made them",
+    )
+    prepare.add_argument(
+        "--against",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="PACK",
+        help="folders of packs to compare with for duplicates, such as the test sets",
+    )
+    prepare.add_argument("--workers", type=int, default=1, help="processes (default 1)")
     prepare.set_defaults(run=_prepare)
     train = commands.add_parser("train", help="train what a configuration describes")
     train.add_argument("config", type=Path, help="TOML file; training/configs has the published")
@@ -154,30 +180,35 @@ def _train(options: argparse.Namespace) -> int:
 
 def _prepare(options: argparse.Namespace) -> int:
     from model_store.landmarks.mediapipe_mesh import MediaPipeMesh
+    from training.data.face_maker import FramingOptions
     from training.data.prepare import PrepareOptions, prepare_pack
+    from training.data.sources.open_source import open_source
 
-    def progress(files: list[Path]) -> Iterator[Path]:
-        return iter(tqdm(files, unit="face"))
+    source = open_source(options.path, kind=options.source, group_pattern=options.group_pattern)
+    with tqdm(unit="face") as bar:
 
-    with MediaPipeMesh() as teacher:
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+            if done == total:
+                bar.set_postfix_str("looking for duplicates")
+
         report = prepare_pack(
-            options.source,
+            source,
             options.pack,
-            teacher=teacher,
+            open_teacher=MediaPipeMesh,
             options=PrepareOptions(
-                group_pattern=options.group_pattern,
-                validation_permille=options.validation_permille,
+                framing=FramingOptions(
+                    align=options.align, validation_permille=options.validation_permille
+                ),
+                only=tuple(options.only) if options.only else None,
+                against=tuple(options.against),
+                num_workers=options.workers,
             ),
             progress=progress,
         )
-    print(
-        f"{report.faces} faces ({report.validation_faces} for validation), "
-        f"{len(report.skipped)} files skipped"
-    )
-    for item in report.skipped[:20]:
-        print(f"  skipped {item.file}: {item.reason}")
-    if len(report.skipped) > 20:
-        print(f"  ... all of them are listed in {options.pack / 'pack.json'}")
+    print(report.to_text())
+    print(f"everything is listed in {options.pack / 'pack.json'}")
     return 0
 
 

@@ -2,17 +2,18 @@
 
 ``prepare`` writes packs, training and evaluation map them into memory. A pack holds
 ``images.npy`` (N, 128, 128, 3) uint8 RGB, ``landmarks.npy`` (N, 478, 3) float32,
-``index.csv`` (a row a face, in the arrays' order) and ``pack.json`` (counts and checksums).
-Whoever reads a pack needs neither MediaPipe nor an image decoder.
+``index.csv`` (a row a face, in the arrays' order) and ``pack.json`` (counts, checksums, files that
+were skipped, likely duplicates). Whoever reads a pack needs neither MediaPipe nor an image decoder.
 """
 
 import csv
 import hashlib
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +22,12 @@ from model_store.landmarks.topology import LANDMARK_COUNT
 from training.errors import DataError
 
 FACE_SIDE_PX = 128
-PACK_FORMAT = 1
-_PAYLOAD_NAMES = ("images.npy", "landmarks.npy", "index.csv")
+PACK_FORMAT = 2
+_READABLE_FORMATS = (1, 2)  # 1 had no slice "test" and told no duplicates
+IMAGES_NAME, LANDMARKS_NAME, INDEX_NAME = "images.npy", "landmarks.npy", "index.csv"
+_PAYLOAD_NAMES = (IMAGES_NAME, LANDMARKS_NAME, INDEX_NAME)
 
-Split = Literal["train", "validation"]
+Split = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +35,7 @@ class FaceRecord:
     """One face of a pack.
 
     Attributes:
-        file: Name of the source file, relative to the prepared folder.
+        file: Name of the source file, relative to the prepared folder or within its zip file.
         sha256: Digest of the source file's bytes.
         group: Who or what the photo shows; a group is never split between train and validation.
         split: Which slice the face belongs to.
@@ -53,6 +56,23 @@ class SkippedFile:
 
     file: str
     reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Duplicate:
+    """Two faces that are likely the same photograph.
+
+    Attributes:
+        file: A face of the pack.
+        other: A later face of the pack, or of the pack ``pack``.
+        pack: Name of the other face's pack; None for the same.
+        distance: How many of the bits of their perceptual hashes differ.
+    """
+
+    file: str
+    other: str
+    pack: str | None
+    distance: int
 
 
 @dataclass(frozen=True)
@@ -77,13 +97,13 @@ class FacePack:
 
 def write_pack(
     folder: Path,
-    records: list[FaceRecord],
+    records: Sequence[FaceRecord],
     *,
     images: npt.NDArray[np.uint8],
     landmarks: npt.NDArray[np.float32],
     skipped: Iterable[SkippedFile],
 ) -> None:
-    """Write a pack so that it appears under its name complete or not at all.
+    """Write a pack that fits in memory so that it appears complete or not at all.
 
     Raises:
         DataError: the folder exists already, or there is no face to write.
@@ -94,21 +114,35 @@ def write_pack(
         raise DataError(f"{folder} exists; remove it or name another pack")
     partial = folder.with_name(folder.name + ".partial")
     partial.mkdir(parents=True, exist_ok=True)
-    np.save(partial / "images.npy", images)
-    np.save(partial / "landmarks.npy", landmarks)
-    with (partial / "index.csv").open("w", newline="", encoding="utf-8") as file:
+    np.save(partial / IMAGES_NAME, images)
+    np.save(partial / LANDMARKS_NAME, landmarks)
+    complete_pack(partial, records, skipped=skipped, duplicates=())
+    partial.rename(folder)
+
+
+def complete_pack(
+    folder: Path,
+    records: Sequence[FaceRecord],
+    *,
+    skipped: Iterable[SkippedFile],
+    duplicates: Iterable[Duplicate],
+) -> None:
+    """Write the index and the summary beside the arrays that lie in the folder."""
+    with (folder / INDEX_NAME).open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(FaceRecord)])
         writer.writeheader()
         writer.writerows(asdict(record) for record in records)
+    slices = Counter(record.split for record in records)
     summary = {
         "format": PACK_FORMAT,
         "faces": len(records),
-        "validation_faces": sum(record.split == "validation" for record in records),
-        "sha256": {name: _sha256(partial / name) for name in _PAYLOAD_NAMES},
+        "validation_faces": slices["validation"],
+        "test_faces": slices["test"],
+        "sha256": {name: _sha256(folder / name) for name in _PAYLOAD_NAMES},
         "skipped": [asdict(item) for item in skipped],
+        "duplicates": [asdict(item) for item in duplicates],
     }
-    (partial / "pack.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    partial.rename(folder)
+    (folder / "pack.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 
 
 def open_pack(folder: Path, *, verify: bool = False) -> FacePack:
@@ -123,14 +157,17 @@ def open_pack(folder: Path, *, verify: bool = False) -> FacePack:
     try:
         summary = json.loads(summary_path.read_text(encoding="utf-8"))
         faces, checksums = int(summary["faces"]), dict(summary["sha256"])
-        if summary["format"] != PACK_FORMAT:
-            raise DataError(f"{folder} has pack format {summary['format']}; make it anew")
+        if summary["format"] not in _READABLE_FORMATS:
+            raise DataError(
+                f"{folder} has pack format {summary['format']}, readable are "
+                f"{' and '.join(map(str, _READABLE_FORMATS))}; prepare the pack anew"
+            )
         for name in _PAYLOAD_NAMES if verify else ():
             if _sha256(folder / name) != checksums[name]:
                 raise DataError(f"{folder / name} is damaged (checksum); prepare the pack anew")
-        records = _read_index(folder / "index.csv")
-        images = np.load(folder / "images.npy", mmap_mode="r")
-        landmarks = np.load(folder / "landmarks.npy", mmap_mode="r")
+        records = _read_index(folder / INDEX_NAME)
+        images = np.load(folder / IMAGES_NAME, mmap_mode="r")
+        landmarks = np.load(folder / LANDMARKS_NAME, mmap_mode="r")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{folder} is damaged ({error}); prepare the pack anew") from error
     expected = (faces, FACE_SIDE_PX, FACE_SIDE_PX, 3), (faces, LANDMARK_COUNT, 3)
@@ -142,16 +179,25 @@ def open_pack(folder: Path, *, verify: bool = False) -> FacePack:
 
 def _read_index(path: Path) -> tuple[FaceRecord, ...]:
     with path.open(newline="", encoding="utf-8") as file:
-        return tuple(
-            FaceRecord(
-                file=row["file"],
-                sha256=row["sha256"],
-                group=row["group"],
-                split="validation" if row["split"] == "validation" else "train",
-                sharpness=float(row["sharpness"]),
-            )
-            for row in csv.DictReader(file)
-        )
+        return tuple(read_record(row) for row in csv.DictReader(file))
+
+
+def read_record(row: Mapping[str, str]) -> FaceRecord:
+    """Build a record from its texts; raises KeyError or ValueError when they are not one."""
+    return FaceRecord(
+        file=row["file"],
+        sha256=row["sha256"],
+        group=row["group"],
+        split=_read_split(row["split"]),
+        sharpness=float(row["sharpness"]),
+    )
+
+
+def _read_split(text: str) -> Split:
+    for split in get_args(Split):
+        if text == split:
+            return split  # type: ignore[no-any-return]
+    raise ValueError(f"unknown slice {text!r}")
 
 
 def _sha256(path: Path) -> str:

@@ -1,145 +1,162 @@
-"""Turn a folder of face crops into a face pack: decode, size, teacher landmarks, slices.
+"""Turn the pictures of a data set into a face pack: framing, teacher landmarks, slices, duplicates.
 
-The only step of training that needs MediaPipe (extra ``training``).
+The only step of training that needs MediaPipe (extra ``training``). It works in steps that are each
+safe on the disk; killed at any moment, the same command goes on where it was.
 """
 
 import hashlib
-import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
-
-from model_store.errors import FaceNotFoundError
-from model_store.image_tensor import RgbImage
-from training.data.pack import FACE_SIDE_PX, FaceRecord, SkippedFile, Split, write_pack
+from training.data.duplicates import find_duplicates
+from training.data.face_maker import FramingOptions, MadeFace
+from training.data.pack import Duplicate, SkippedFile, Split, open_pack
+from training.data.partial_pack import PartialPack
+from training.data.sources.source import FaceSource, SourceItem
+from training.data.workers import TeacherFactory, make_faces
 from training.errors import DataError
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
-# A crop this much longer than wide is no aligned face crop; squeezing it would bend the face.
-_MAX_ASPECT = 1.05
+# Faces of one step: what a kill costs, against one write to the disk each.
+_CHUNK_ITEMS = 32
+_REASONS_SHOWN = 3
+_LINES_SHOWN = 20
 
-
-class LandmarkTeacher(Protocol):
-    """Finds the 478 landmarks of a high-resolution face; MediaPipeMesh is one."""
-
-    def detect(self, image: RgbImage) -> npt.NDArray[np.float32]:
-        """Return (478, 3) landmarks, or raise FaceNotFoundError."""
+Progress = Callable[[int, int], None]
+"""Told (items done, items in all) after every step."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareOptions:
-    """How a folder becomes a pack.
+    """How a source becomes a pack.
 
     Attributes:
-        group_pattern: Regular expression whose first group names the person in a file's stem;
-            None makes every file a group of its own.
-        validation_permille: Share of groups, in thousandths, that is cut off for validation.
+        framing: How pictures become crops, and crops go to slices.
+        only: Keep these slices, where the source's authors have made some; None keeps all.
+        against: Folders of packs whose faces are compared with these for duplicates.
+        num_workers: Processes that make faces. The pack is the same for any number.
     """
 
-    group_pattern: str | None = None
-    validation_permille: int = 30
+    framing: FramingOptions = field(default_factory=FramingOptions)
+    only: tuple[Split, ...] | None = None
+    against: tuple[Path, ...] = ()
+    num_workers: int = 1
 
 
 @dataclass(frozen=True)
 class PrepareReport:
-    """What became of the files of a folder."""
+    """What became of the pictures of a source.
 
-    faces: int
-    validation_faces: int
+    Attributes:
+        faces: How many faces each slice has.
+        skipped: Files that gave no face.
+        duplicates: Faces that are likely the same photograph.
+        num_across_slices: How many of the duplicates, within the pack, are of two slices.
+    """
+
+    faces: dict[Split, int]
     skipped: tuple[SkippedFile, ...]
+    duplicates: tuple[Duplicate, ...]
+    num_across_slices: int
+
+    def to_text(self) -> str:
+        """Counts, and the first files and pairs, for the terminal."""
+        slices = ", ".join(f"{count} {split}" for split, count in sorted(self.faces.items()))
+        lines = [f"{sum(self.faces.values())} faces ({slices}), {len(self.skipped)} files skipped"]
+        lines += [f"  skipped {item.file}: {item.reason}" for item in self.skipped[:_LINES_SHOWN]]
+        if self.duplicates:
+            lines.append(
+                f"{len(self.duplicates)} pairs are likely one photograph each, "
+                f"{self.num_across_slices} of them in two slices of this pack"
+            )
+        lines += [_describe(pair) for pair in self.duplicates[:_LINES_SHOWN]]
+        return "\n".join(lines)
 
 
 def prepare_pack(
-    source: Path,
+    source: FaceSource,
     target: Path,
     *,
-    teacher: LandmarkTeacher,
+    open_teacher: TeacherFactory,
     options: PrepareOptions,
-    progress: Callable[[list[Path]], Iterator[Path]] = iter,
+    progress: Progress = lambda done, total: None,
 ) -> PrepareReport:
-    """Read every image under ``source`` and write the pack ``target``.
+    """Make the pack ``target`` of a source's pictures, or go on where a killed call was.
 
-    A file that is unreadable, not square or shows no face to the teacher is skipped, counted
-    and listed in the pack's ``pack.json``.
+    A file that is unreadable, cannot be framed or shows no face to the teacher is skipped, counted
+    and listed in the pack's ``pack.json``; so are likely duplicates, which stay in the pack.
+
+    Args:
+        source: Pictures and what is known of them.
+        target: Folder of the pack; must not exist.
+        open_teacher: Opens a teacher, in each process one.
+        options: How faces are made.
+        progress: Told how far it is.
 
     Raises:
-        DataError: no image under ``source``, no face in any, or ``target`` exists.
+        DataError: no picture gave a face; ``target`` exists; another pack is begun under its name;
+            a pack to compare with is none; the disk is full; a worker died.
     """
-    files = sorted(p for p in source.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-    if not files:
-        suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
-        raise DataError(f"no image ({suffixes}) under {source}")
-    if target.exists():
-        raise DataError(f"{target} exists; remove it or name another pack")
-    faces: list[tuple[FaceRecord, RgbImage, npt.NDArray[np.float32]]] = []
-    skipped: list[SkippedFile] = []
-    for path in progress(files):
-        name = path.relative_to(source).as_posix()
-        try:
-            image = read_face(path)
-            landmarks = teacher.detect(image)
-        except (DataError, FaceNotFoundError) as error:
-            skipped.append(SkippedFile(file=name, reason=str(error)))
-            continue
-        faces.append((_describe(path, name, image, options), image, landmarks))
-    records = [record for record, _, _ in faces]
-    if not records:
-        raise DataError(f"none of the {len(files)} images under {source} shows a usable face")
-    write_pack(
-        target,
-        records,
-        images=np.stack([image for _, image, _ in faces]),
-        landmarks=np.stack([landmarks for _, _, landmarks in faces]),
+    items = [item for item in source.items if options.only is None or item.split in options.only]
+    if not items:
+        raise DataError(f"the source has no picture of the slices {', '.join(options.only or ())}")
+    others = [open_pack(folder) for folder in options.against]
+    partial = PartialPack(target, plan=_plan(items, source.skipped, options))
+    todo = items[partial.num_done :]
+    progress(partial.num_done, len(items))
+    made = make_faces(
+        list(_chunks(todo)),
+        files=source.files,
+        open_teacher=open_teacher,
+        options=options.framing,
+        num_workers=options.num_workers,
+    )
+    for results in made:
+        partial.append(
+            [result for result in results if isinstance(result, MadeFace)],
+            skipped=[result for result in results if isinstance(result, SkippedFile)],
+            num_items=len(results),
+        )
+        progress(partial.num_done, len(items))
+    skipped = (*source.skipped, *partial.skipped)
+    if not partial.records:
+        partial.discard()
+        raise DataError(f"none of the {len(items)} images shows a usable face: {_count(skipped)}")
+    duplicates = tuple(find_duplicates(partial.view(), others))
+    partial.finish(skipped=skipped, duplicates=duplicates)
+    splits = {record.file: record.split for record in partial.records}
+    return PrepareReport(
+        faces=dict(Counter(splits.values())),
         skipped=skipped,
+        duplicates=duplicates,
+        num_across_slices=sum(
+            pair.pack is None and splits[pair.file] != splits[pair.other] for pair in duplicates
+        ),
     )
-    validation = sum(record.split == "validation" for record in records)
-    return PrepareReport(len(records), validation, tuple(skipped))
 
 
-def read_face(path: Path) -> RgbImage:
-    """Decode a face crop and bring it to (128, 128, 3) uint8 RGB by Pillow's bicubic.
-
-    Raises:
-        DataError: the file is no readable image, or it is not square.
-    """
-    try:
-        with Image.open(path) as opened:
-            image = ImageOps.exif_transpose(opened).convert("RGB")
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise DataError(f"unreadable image ({error})") from error
-    if max(image.size) > _MAX_ASPECT * min(image.size):
-        raise DataError(f"{image.width} x {image.height} px is not a square face crop")
-    if image.size != (FACE_SIDE_PX, FACE_SIDE_PX):
-        image = image.resize((FACE_SIDE_PX, FACE_SIDE_PX), Image.Resampling.BICUBIC)
-    return np.asarray(image)
+def _plan(
+    items: Sequence[SourceItem], skipped: Iterable[SkippedFile], options: PrepareOptions
+) -> str:
+    """Tell in one line what decides the faces, but for the files' contents."""
+    listing = hashlib.sha256(repr((items, tuple(skipped))).encode()).hexdigest()
+    return json.dumps({"items": listing, "framing": asdict(options.framing)})
 
 
-def measure_sharpness(image: RgbImage) -> float:
-    """Mean squared error (squared 8-bit levels) of a bicubic x2 down-and-up of the image."""
-    full = Image.fromarray(image)
-    half = full.resize((full.width // 2, full.height // 2), Image.Resampling.BICUBIC)
-    back = np.asarray(half.resize(full.size, Image.Resampling.BICUBIC), dtype=np.float64)
-    return float(np.mean((back - image) ** 2))
+def _chunks(items: Sequence[SourceItem]) -> Iterator[Sequence[SourceItem]]:
+    for start in range(0, len(items), _CHUNK_ITEMS):
+        yield items[start : start + _CHUNK_ITEMS]
 
 
-def assign_split(group: str, *, validation_permille: int) -> Split:
-    """Cut a group off for validation by a hash of its name: stable across runs and machines."""
-    bucket = int.from_bytes(hashlib.sha256(group.encode()).digest()[:8]) % 1000
-    return "validation" if bucket < validation_permille else "train"
+def _count(skipped: Iterable[SkippedFile]) -> str:
+    """The most frequent reasons, for a message."""
+    reasons = Counter(item.reason for item in skipped)
+    common = reasons.most_common(_REASONS_SHOWN)
+    return "; ".join(f"{reason} ({count} files)" for reason, count in common)
 
 
-def _describe(path: Path, name: str, image: RgbImage, options: PrepareOptions) -> FaceRecord:
-    match = re.match(options.group_pattern, path.stem) if options.group_pattern else None
-    group = match.group(1) if match else name
-    return FaceRecord(
-        file=name,
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        group=group,
-        split=assign_split(group, validation_permille=options.validation_permille),
-        sharpness=measure_sharpness(image),
-    )
+def _describe(pair: Duplicate) -> str:
+    where = f" of {pair.pack}" if pair.pack else ""
+    return f"  {pair.file} and {pair.other}{where}: {pair.distance} bits apart"

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -64,4 +65,25 @@ def test_an_index_that_lost_a_row_is_found(make_pack: MakePack) -> None:
     lines = (folder / "index.csv").read_text().splitlines(keepends=True)
     (folder / "index.csv").write_text("".join(lines[:-1]))
     with pytest.raises(DataError, match="its arrays disagree"):
+        open_pack(folder)
+
+
+def test_packs_of_the_first_format_are_still_read_and_later_ones_refused(
+    make_pack: MakePack,
+) -> None:
+    folder = make_pack() / "faces"
+    summary = json.loads((folder / "pack.json").read_text())
+    del summary["test_faces"], summary["duplicates"]
+    (folder / "pack.json").write_text(json.dumps({**summary, "format": 1}))
+    assert len(open_pack(folder, verify=True).records) == 12
+    (folder / "pack.json").write_text(json.dumps({**summary, "format": 3}))
+    with pytest.raises(DataError, match="has pack format 3, readable are 1 and 2; prepare"):
+        open_pack(folder)
+
+
+def test_a_slice_that_nobody_knows_is_damage(make_pack: MakePack) -> None:
+    folder = make_pack() / "faces"
+    text = (folder / "index.csv").read_text()
+    (folder / "index.csv").write_text(text.replace("validation", "verification"))
+    with pytest.raises(DataError, match=r"is damaged \(unknown slice 'verification'\)"):
         open_pack(folder)
