@@ -1,6 +1,7 @@
 """The command line of training: prepare, train, evaluate, publish."""
 
 import argparse
+import importlib.util
 import os
 import sys
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from training.errors import TrainingError
+from training.errors import DataError, TrainingError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         "--only",
         nargs="+",
         choices=("train", "validation", "test"),
-        help="keep only these slices of a set whose authors made them",
+        help="keep only these slices",
     )
     prepare.add_argument(
         "--against",
@@ -184,6 +185,8 @@ def _prepare(options: argparse.Namespace) -> int:
     from training.data.prepare import PrepareOptions, prepare_pack
     from training.data.sources.open_source import open_source
 
+    if importlib.util.find_spec("mediapipe") is None:
+        raise DataError("prepare needs MediaPipe; install it: python3 run.py setup training")
     source = open_source(options.path, kind=options.source, group_pattern=options.group_pattern)
     with tqdm(unit="face") as bar:
 

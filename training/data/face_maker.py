@@ -78,8 +78,7 @@ class FaceMaker:
             file=item.name,
             sha256=hashlib.sha256(data).hexdigest(),
             group=item.group,
-            split=item.split
-            or assign_split(item.group, validation_permille=self._options.validation_permille),
+            split=choose_split(item, self._options),
             sharpness=measure_sharpness(image),
         )
         return MadeFace(record, image, landmarks)
@@ -128,6 +127,12 @@ def measure_sharpness(image: RgbImage) -> float:
     half = full.resize((full.width // 2, full.height // 2), Image.Resampling.BICUBIC)
     back = np.asarray(half.resize(full.size, Image.Resampling.BICUBIC), dtype=np.float64)
     return float(np.mean((back - image) ** 2))
+
+
+def choose_split(item: SourceItem, options: FramingOptions) -> Split:
+    """The slice that the set's authors put an item in, or else the one that its group falls in."""
+    permille = options.validation_permille
+    return item.split or assign_split(item.group, validation_permille=permille)
 
 
 def assign_split(group: str, *, validation_permille: int) -> Split:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from training.data.duplicates import find_duplicates
-from training.data.face_maker import FramingOptions, MadeFace
+from training.data.face_maker import FramingOptions, MadeFace, choose_split
 from training.data.pack import Duplicate, SkippedFile, Split, open_pack
 from training.data.partial_pack import PartialPack
 from training.data.sources.source import FaceSource, SourceItem
@@ -34,7 +34,7 @@ class PrepareOptions:
 
     Attributes:
         framing: How pictures become crops, and crops go to slices.
-        only: Keep these slices, where the source's authors have made some; None keeps all.
+        only: Keep these slices; None keeps all.
         against: Folders of packs whose faces are compared with these for duplicates.
         num_workers: Processes that make faces. The pack is the same for any number.
     """
@@ -99,9 +99,14 @@ def prepare_pack(
         DataError: no picture gave a face; ``target`` exists; another pack is begun under its name;
             a pack to compare with is none; the disk is full; a worker died.
     """
-    items = [item for item in source.items if options.only is None or item.split in options.only]
+    items = [
+        item
+        for item in source.items
+        if options.only is None or choose_split(item, options.framing) in options.only
+    ]
     if not items:
-        raise DataError(f"the source has no picture of the slices {', '.join(options.only or ())}")
+        wanted = f" of the slice {' or '.join(options.only)}" if options.only else ""
+        raise DataError(f"the source has no picture{wanted} that can become a face")
     others = [open_pack(folder) for folder in options.against]
     partial = PartialPack(target, plan=_plan(items, source.skipped, options))
     todo = items[partial.num_done :]

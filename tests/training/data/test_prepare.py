@@ -149,8 +149,15 @@ def test_slices_of_the_authors_are_kept_and_can_be_chosen(tmp_path: Path) -> Non
     assert pack.rows("validation").tolist() == [2]
     prepare(tmp_path / "ffhq", tmp_path / "some", kind="ffhq", only=("validation",))
     assert [record.file for record in open_pack(tmp_path / "some").records] == ["60000.png"]
-    with pytest.raises(DataError, match="no picture of the slices test"):
+    with pytest.raises(DataError, match="no picture of the slice test that can become"):
         prepare(tmp_path / "ffhq", tmp_path / "none", kind="ffhq", only=("test",))
+
+
+def test_slices_that_follow_from_the_group_can_be_chosen_too(source: Path, tmp_path: Path) -> None:
+    prepare(source, tmp_path / "kept", only=("validation",), validation_permille=1000)
+    assert len(open_pack(tmp_path / "kept").rows("validation")) == SKETCHES
+    with pytest.raises(DataError, match="no picture of the slice train or test"):
+        prepare(source, tmp_path / "left", only=("train", "test"), validation_permille=1000)
 
 
 def test_duplicates_are_listed_and_kept(source: Path, tmp_path: Path) -> None:
