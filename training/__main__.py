@@ -6,10 +6,13 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from tqdm import tqdm
 
 from training.errors import DataError, TrainingError
+
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,38 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    prepare = commands.add_parser("prepare", help="turn the faces of a data set into a face pack")
-    prepare.add_argument("path", type=Path, metavar="FACES", help="the set's folder, or a zip file")
-    prepare.add_argument("pack", type=Path, help="face pack to write; must not exist")
-    prepare.add_argument(
-        "--source",
-        default="folder",
-        choices=("folder", "celeba", "ffhq", "helen", "lfw", "utkface"),
-        help="which data set it is; folder is any (default)",
-    )
-    prepare.add_argument(
-        "--align",
-        action="store_true",
-        help="find and align the face in whole pictures; without it they must be square crops",
-    )
-    prepare.add_argument("--group-pattern", help="regular expression naming the person in a stem")
-    prepare.add_argument("--validation-permille", type=int, default=30)
-    prepare.add_argument(
-        "--only",
-        nargs="+",
-        choices=("train", "validation", "test"),
-        help="keep only these slices",
-    )
-    prepare.add_argument(
-        "--against",
-        nargs="+",
-        type=Path,
-        default=[],
-        metavar="PACK",
-        help="folders of packs to compare with for duplicates, such as the test sets",
-    )
-    prepare.add_argument("--workers", type=int, default=1, help="processes (default 1)")
-    prepare.set_defaults(run=_prepare)
+    _add_prepare(commands)
     train = commands.add_parser("train", help="train what a configuration describes")
     train.add_argument("config", type=Path, help="TOML file; training/configs has the published")
     train.add_argument("--packs", type=Path, default=Path("packs"), help="folder of face packs")
@@ -106,6 +78,41 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.set_defaults(run=_evaluate)
     publish.set_defaults(run=_publish)
     return parser
+
+
+def _add_prepare(commands: _Commands) -> None:
+    prepare = commands.add_parser("prepare", help="turn the faces of a data set into a face pack")
+    prepare.add_argument("path", type=Path, metavar="FACES", help="the set's folder, or a zip file")
+    prepare.add_argument("pack", type=Path, help="face pack to write; must not exist")
+    prepare.add_argument(
+        "--source",
+        default="folder",
+        choices=("folder", "celeba", "ffhq", "helen", "lfw", "utkface"),
+        help="which data set it is; folder is any (default)",
+    )
+    prepare.add_argument(
+        "--align",
+        action="store_true",
+        help="find and align the face in whole pictures; without it they must be square crops",
+    )
+    prepare.add_argument("--group-pattern", help="regular expression naming the person in a stem")
+    prepare.add_argument("--validation-permille", type=int, default=30)
+    prepare.add_argument(
+        "--only",
+        nargs="+",
+        choices=("train", "validation", "test"),
+        help="keep only these slices",
+    )
+    prepare.add_argument(
+        "--against",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="PACK",
+        help="folders of packs to compare with for duplicates, such as the test sets",
+    )
+    prepare.add_argument("--workers", type=int, default=1, help="processes (default 1)")
+    prepare.set_defaults(run=_prepare)
 
 
 def _evaluate(options: argparse.Namespace) -> int:

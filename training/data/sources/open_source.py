@@ -1,7 +1,7 @@
 """From the name of a data set to its source."""
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 from training.data.sources.celeba import open_celeba
 from training.data.sources.ffhq import open_ffhq
@@ -13,7 +13,6 @@ from training.data.sources.utkface import open_utkface
 from training.errors import DataError
 
 SourceKind = Literal["folder", "celeba", "ffhq", "helen", "lfw", "utkface"]
-SOURCE_KINDS: tuple[SourceKind, ...] = get_args(SourceKind)
 
 
 def open_source(path: Path, *, kind: SourceKind, group_pattern: str | None = None) -> FaceSource:
