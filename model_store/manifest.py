@@ -21,6 +21,8 @@ class TrainingRecord:
         steps: Optimiser steps of the published weights, after the start.
         images_seen: Faces of those steps, repeats counted.
         config: The run's whole configuration.
+        share_of_run: How far the weights are on the way from the start to what the steps made of
+            it: 1 unless the two were blended.
     """
 
     start: str
@@ -29,6 +31,7 @@ class TrainingRecord:
     steps: int
     images_seen: int
     config: Mapping[str, object]
+    share_of_run: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The command line of training: prepare, train, evaluate, publish."""
+"""The command line of training: prepare, train, blend, evaluate, publish."""
 
 import argparse
 import importlib.util
@@ -43,6 +43,13 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--max-minutes", type=float, help="stop with a checkpoint after so long")
     train.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     train.set_defaults(run=_train)
+    blend = commands.add_parser("blend", help="go back part of the way to a run's warm start")
+    blend.add_argument("folder", type=Path, help="the run's folder")
+    blend.add_argument("target", type=Path, help="folder for the blended weights")
+    blend.add_argument("--start", help="what the run started from, if it was a file")
+    blend.add_argument("--shares", type=float, nargs="+", help="parts of the way to try")
+    blend.add_argument("--packs", type=Path, default=Path("packs"), help="folder of face packs")
+    blend.set_defaults(run=_blend)
     evaluate = commands.add_parser("evaluate", help="measure models on the same test faces")
     evaluate.add_argument(
         "models",
@@ -68,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (evaluate, publish):
         command.add_argument("--packs", type=Path, default=Path("packs"))
         command.add_argument("--test", nargs="+", required=True, metavar="PACK")
-    for command in (train, evaluate, publish):
+    for command in (train, blend, evaluate, publish):
         command.add_argument(
             "--feature-weights",
             type=Path,
@@ -183,6 +190,24 @@ def _train(options: argparse.Namespace) -> int:
         store=ModelStore(),
         notify=print,
     )
+    return 0
+
+
+def _blend(options: argparse.Namespace) -> int:
+    from model_store.store import ModelStore
+    from training.blend import DEFAULT_SHARES, blend_with_start
+
+    share = blend_with_start(
+        options.folder,
+        options.target,
+        start=options.start,
+        shares=options.shares or DEFAULT_SHARES,
+        packs_root=options.packs,
+        store=ModelStore(),
+        notify=print,
+        feature_weights=options.feature_weights,
+    )
+    print(f"kept {share:.3f} of the way in {options.target}")
     return 0
 
 

@@ -37,6 +37,8 @@ class Checkpoint:
         start: What the weights started from: "nothing", "name@version" or a file's name.
         git_commit: The code that the run was started with.
         format: Of the file that it was read from.
+        share_of_run: How far ``ema`` is on the way from the start to the run's own weight average:
+            1 unless the two were blended.
     """
 
     config: TrainConfig
@@ -53,6 +55,7 @@ class Checkpoint:
     ema: dict[str, Tensor]
     optimizer: dict[str, object]
     format: int = CHECKPOINT_FORMAT
+    share_of_run: float = 1.0
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

@@ -75,6 +75,7 @@ def publish_run(
                 steps=checkpoint.step,
                 images_seen=checkpoint.images_seen,
                 config=config_document(config),
+                share_of_run=checkpoint.share_of_run,
             ),
             licence=licence,
             git_commit=checkpoint.git_commit,

@@ -1,0 +1,114 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from model_store.store import ModelStore
+from tests.training.conftest import MakePack
+from tests.training.runs import CPU, make_trainer
+from training.blend import blend_with_start, interpolate
+from training.checkpoint import BEST_NAME, LAST_NAME, load_checkpoint, save_checkpoint
+from training.config import TrainConfig
+from training.data.datasets import FaceDataset
+from training.errors import CheckpointError
+from training.tasks.build import build_task
+
+
+class Finished:
+    """A run of a tiny network and the weights that it started from."""
+
+    def __init__(self, config: TrainConfig, *, packs: Path, root: Path) -> None:
+        self.packs, self.store = packs, ModelStore(root / "store")
+        self.start = root / "start.safetensors"
+        self.folder = root / config.name
+        dataset = FaceDataset(config.data, root=packs)
+        task = build_task(config, dataset=dataset, store=self.store, device=CPU)
+        save_file(dict(task.network.state_dict()), self.start)
+        make_trainer(config, packs=packs, runs=root, task=task).run()
+
+    def blend(
+        self, target: Path, *, start: str | None = "", shares: tuple[float, ...] = (0.5, 1.0)
+    ) -> tuple[float, list[str]]:
+        lines: list[str] = []
+        share = blend_with_start(
+            self.folder,
+            target,
+            start=str(self.start) if start == "" else start,
+            shares=shares,
+            packs_root=self.packs,
+            store=self.store,
+            notify=lines.append,
+        )
+        return share, lines
+
+
+@pytest.fixture
+def finished(tiny_config: TrainConfig, make_pack: MakePack, tmp_path: Path) -> Finished:
+    return Finished(tiny_config, packs=make_pack(), root=tmp_path)
+
+
+def test_interpolation_is_linear_and_leaves_counters_alone() -> None:
+    first = {"weight": torch.tensor([0.0, 4.0]), "count": torch.tensor(1)}
+    last = {"weight": torch.tensor([8.0, 0.0]), "count": torch.tensor(9)}
+    between = interpolate(first, last, share=0.25)
+    assert between["weight"].tolist() == [2.0, 3.0]
+    assert int(between["count"]) == 9
+
+
+def test_best_share_becomes_weights_that_are_published_like_a_runs(
+    finished: Finished, tmp_path: Path
+) -> None:
+    share, lines = finished.blend(tmp_path / "blended")
+    scores = [float(line.rpartition(" ")[2]) for line in lines]
+    assert [line.partition(" ")[0] for line in lines] == ["0.000", "0.500", "1.000"]
+    assert share == (0.0, 0.5, 1.0)[scores.index(max(scores))]
+    blended = load_checkpoint(tmp_path / "blended" / BEST_NAME)
+    last = load_checkpoint(finished.folder / LAST_NAME)
+    assert blended.share_of_run == share
+    assert (blended.step, blended.start) == (last.step, last.start)
+    assert blended.best_score == pytest.approx(max(scores), abs=1e-4)
+
+
+def test_weights_lie_between_start_and_end(finished: Finished, tmp_path: Path) -> None:
+    finished.blend(tmp_path / "half", shares=(0.5,))
+    half = load_checkpoint(tmp_path / "half" / BEST_NAME).ema["conv_first.weight"]
+    last = load_checkpoint(finished.folder / LAST_NAME).ema["conv_first.weight"]
+    first = load_file(finished.start)["conv_first.weight"]
+    assert torch.allclose(half, (first + last) / 2, atol=1e-7)
+    assert not torch.equal(half, last)
+
+
+def test_run_that_got_nowhere_is_not_blended(finished: Finished, tmp_path: Path) -> None:
+    path = finished.folder / LAST_NAME
+    last = load_checkpoint(path)
+    ruined = {name: value + 5 for name, value in last.ema.items()}
+    save_checkpoint(path, replace(last, ema=ruined))
+    with pytest.raises(CheckpointError, match=r"no share .* is better than its start"):
+        finished.blend(tmp_path / "blended")
+    assert not (tmp_path / "blended").exists()
+
+
+def test_run_from_nothing_has_no_start_to_go_back_to(finished: Finished, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="started from nothing"):
+        finished.blend(tmp_path / "blended", start=None)
+
+
+def test_start_without_every_tensor_is_refused(finished: Finished, tmp_path: Path) -> None:
+    save_file({"conv_first.bias": torch.zeros(8)}, finished.start)
+    with pytest.raises(CheckpointError, match=r"lacks .* tensors of the run's network"):
+        finished.blend(tmp_path / "blended")
+
+
+@pytest.mark.parametrize("shares", [(), (0.0,), (1.2,)])
+def test_share_out_of_bounds_is_refused(
+    finished: Finished, tmp_path: Path, shares: tuple[float, ...]
+) -> None:
+    with pytest.raises(CheckpointError, match="each above 0 and up to 1"):
+        finished.blend(tmp_path / "blended", shares=shares)
+
+
+def test_folder_that_exists_is_kept(finished: Finished, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="exists; name another folder"):
+        finished.blend(tmp_path)
