@@ -7,20 +7,33 @@ from torch import nn
 
 from model_store.affectsrnet.config import AffectSRNetConfig
 from model_store.affectsrnet.network import AffectSRNet
+from model_store.baselines.dic import DIC, DICConfig
 from model_store.baselines.edsr import EDSR, EDSRConfig
+from model_store.baselines.fsrnet import FSRNet, FSRNetConfig
+from model_store.baselines.sparnet import SPARNet, SPARNetConfig
 from model_store.baselines.srcnn import SRCNN, SRCNNConfig
 from model_store.landmarks.landmarker import Landmarker, LandmarkerConfig
 
-UpscalerConfig = AffectSRNetConfig | SRCNNConfig | EDSRConfig
+UpscalerConfig = (
+    AffectSRNetConfig | SRCNNConfig | EDSRConfig | FSRNetConfig | DICConfig | SPARNetConfig
+)
 """What a network from LR faces to HR faces is built from; each names its ``architecture``."""
-Upscaler = AffectSRNet | SRCNN | EDSR
+Upscaler = AffectSRNet | SRCNN | EDSR | FSRNet | DIC | SPARNet
 """A network from LR faces to HR faces."""
 NetworkConfig = UpscalerConfig | LandmarkerConfig
 Network = Upscaler | Landmarker
 
 _CONFIG_CLASSES: Mapping[str, type[NetworkConfig]] = {
     config_class.architecture: config_class
-    for config_class in (AffectSRNetConfig, SRCNNConfig, EDSRConfig, LandmarkerConfig)
+    for config_class in (
+        AffectSRNetConfig,
+        SRCNNConfig,
+        EDSRConfig,
+        FSRNetConfig,
+        DICConfig,
+        SPARNetConfig,
+        LandmarkerConfig,
+    )
 }
 
 
@@ -56,6 +69,12 @@ def upscaler_from(config: UpscalerConfig) -> Upscaler:
             return SRCNN(config)
         case EDSRConfig():
             return EDSR(config)
+        case FSRNetConfig():
+            return FSRNet(config)
+        case DICConfig():
+            return DIC(config)
+        case SPARNetConfig():
+            return SPARNet(config)
 
 
 def network_config(network: nn.Module) -> tuple[str, dict[str, object]]:

@@ -60,6 +60,12 @@ def resize_bicubic(images: Tensor, *, height: int, width: int) -> Tensor:
     )
 
 
+def enlarge_bicubic(images: Tensor, *, scale: int) -> Tensor:
+    """Enlarge (N, 3, h, w) float images by :func:`resize_bicubic` to (N, 3, scale h, scale w)."""
+    height, width = images.shape[-2:]
+    return resize_bicubic(images, height=scale * height, width=scale * width)
+
+
 def round_to_uint8_levels(images: Tensor) -> Tensor:
     """Clamp to [0, 1] and round to multiples of 1/255: the values that an 8-bit file can hold."""
     return images.clamp(0, 1).mul(255).round().div(255)

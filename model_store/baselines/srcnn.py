@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model_store.baselines.config import BaselineConfig
-from model_store.image_tensor import resize_bicubic
+from model_store.image_tensor import enlarge_bicubic
 
 _LUMA_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
@@ -23,8 +23,8 @@ class SRCNNConfig(BaselineConfig):
     Attributes:
         num_features: n1 and n2, channels behind the first and the second convolution.
         kernel_sizes: f1, f2 and f3, all odd; 9-1-5 is the paper's smallest.
-        colour: "y" works on luma and takes the chroma from bicubic (section 4); "rgb" on all three
-            channels (section 4.4).
+        colour: "y" works on luma and takes the chroma from bicubic, as the paper's main
+            experiments; "rgb" works on all three channels (section 4.5).
     """
 
     architecture: ClassVar[str] = "srcnn"
@@ -63,8 +63,7 @@ class SRCNN(nn.Module):
 
     def forward(self, lr: Tensor) -> Tensor:
         """Upscale (N, 3, h, w) RGB in [0, 1] to (N, 3, scale h, scale w), not clamped."""
-        height, width = (side * self.config.scale for side in lr.shape[-2:])
-        enlarged = resize_bicubic(lr, height=height, width=width)
+        enlarged = enlarge_bicubic(lr, scale=self.config.scale)
         if self.config.colour == "rgb":
             return self._restore(enlarged)
         weights = enlarged.new_tensor(_LUMA_WEIGHTS)[:, None, None]

@@ -17,3 +17,7 @@ class LossTerms:
 
     total: Tensor
     terms: Mapping[str, Tensor]
+
+    def plus(self, other: "LossTerms") -> "LossTerms":
+        """Minimise both; a term of a name that both have is the other's."""
+        return LossTerms(self.total + other.total, {**self.terms, **other.terms})

@@ -23,6 +23,7 @@ from training.precision import forward_autocast
 from training.quality import luma, psnr
 from training.tasks.held_faces import HeldFaces, enlarge_bicubic, hold_faces
 from training.tasks.landmark_curriculum import mix_landmarks
+from training.tasks.supervision import StagedNetwork, supervise_stages
 from training.tasks.task import ParameterGroup
 
 _VALIDATION_BATCH = 50
@@ -74,7 +75,7 @@ class SuperResolutionTask:
         return [group for group in groups if group.parameters]
 
     def compute_loss(self, faces: FaceBatch, *, draws: BatchDraws) -> LossTerms:
-        """Return the loss of an augmented, degraded batch."""
+        """Return the loss of an augmented, degraded batch, and what stages add to it."""
         hr, landmarks = augment_faces(
             faces.images,
             faces.landmarks,
@@ -90,11 +91,16 @@ class SuperResolutionTask:
             ids=faces.ids,
         )
         lr, hr, landmarks = (t.to(self._device) for t in (lr, hr, landmarks))
+        network = self.network
+        if isinstance(network, StagedNetwork):
+            with forward_autocast(self._device, precision=self._config.precision):
+                stages = network.forward_stages(lr)
+            loss = self._compare(stages.images[-1].float(), hr, landmarks)
+            return loss.plus(supervise_stages(network, stages, hr=hr, landmarks=landmarks))
         given = self._find_landmarks(lr)
         if given is not None:
             given = mix_landmarks(given, landmarks, config=self._curriculum, draws=draws)
-        sr = self._upscale(self.network, lr, given)
-        return self._compare(sr, hr, landmarks)
+        return self._compare(self._upscale(network, lr, given), hr, landmarks)
 
     @torch.no_grad()
     def validate(self, network: nn.Module, split: Split) -> Mapping[str, float]:

@@ -30,7 +30,6 @@ def slow_srcnn(planes: np.ndarray, weights: dict[str, np.ndarray]) -> np.ndarray
 
 @pytest.mark.parametrize("colour", ["y", "rgb"])
 def test_it_equals_an_independent_slow_one_on_pillows_enlargement(colour: str) -> None:
-    torch.manual_seed(0)
     config = SRCNNConfig(scale=4, num_features=(5, 3), kernel_sizes=(9, 1, 5), colour=colour)
     network = SRCNN(config)
     lr = np.random.default_rng(0).integers(60, 190, (32, 32, 3), dtype=np.uint8)
