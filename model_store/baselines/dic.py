@@ -61,9 +61,9 @@ class DICConfig(BaselineConfig):
 class DIC(nn.Module):
     """The two branches of figure 2, unrolled.
 
-    21.8 M parameters at x8, as the authors' published code; SPARNet's authors list 22.8 M for it.
-    The paper stops at x8. For x4, features stay at the LR image's 32 px: a 1x1 conv replaces the
-    sub-pixel step of the stem, and the projections are x4, both as in SRFBN.
+    21.8 M parameters at x8, as the authors' code has with its published options; SPARNet's authors
+    list 22.8 M. The paper has x8 alone. At x4, features stay at the LR image's 32 px: a 1x1 conv
+    replaces the sub-pixel step of the stem, and the projections are x4, both as in SRFBN.
     """
 
     rgb_mean: Tensor
@@ -181,7 +181,7 @@ class _PartwiseBlock(nn.Module):
 class RecurrentHourglass(nn.Module):
     """The landmark branch: an hourglass whose second half of channels is its memory.
 
-    Without norms, so that the steps' different statistics do not meet.
+    Without norms, as in the authors' code.
     """
 
     def __init__(self, num_features: int) -> None:

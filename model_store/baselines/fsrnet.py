@@ -21,8 +21,9 @@ from model_store.image_tensor import enlarge_bicubic
 class FSRNetConfig(BaselineConfig):
     """Sizes of an FSRNet.
 
-    Depths and num_features are the paper's (section 3.2). It does not state the prior network's
-    widths; ours reach the size that later papers list, see :class:`FSRNet`.
+    Numbers of blocks and num_features are the paper's (section 3.2), as far as it states them. The
+    prior network's widths and depth are those that reach the size which later papers list, see
+    :class:`FSRNet`.
 
     Attributes:
         num_features: channels of the coarse network, the encoder and the decoder.
@@ -67,10 +68,10 @@ class FSRNetConfig(BaselineConfig):
 class FSRNet(nn.Module):
     """The four networks of figure 2, on the bicubic-enlarged face.
 
-    27.6 M parameters; SPARNet's paper (see sparnet.py) lists 27.5 M, FSRNet's own none. Where we
-    differ: the prior is landmark heatmaps alone, 68 of them (the paper has parsing maps too, which
-    nobody drew for our faces), and the image runs in [-1, 1] through convolutions without a last
-    squashing.
+    27.6 M parameters and 41 GMAC a face; its own paper gives no size, later ones list 27.5 M. Where
+    we differ: the prior is landmark heatmaps alone, 68 of them (the paper has parsing maps too,
+    which nobody drew for our faces), and the image runs in [-1, 1] through convolutions without a
+    last squashing.
     """
 
     def __init__(self, config: FSRNetConfig) -> None:

@@ -14,7 +14,8 @@ from training.config import (
 )
 from training.errors import ConfigError
 
-CONFIGS = sorted((Path(__file__).parents[2] / "training" / "configs").glob("*.toml"))
+CONFIGS_FOLDER = Path(__file__).parents[2] / "training" / "configs"
+CONFIGS = sorted(CONFIGS_FOLDER.glob("*.toml"))
 MINIMAL = """
 name = "run"
 max_steps = 10
@@ -40,6 +41,21 @@ def test_every_shipped_configuration_is_understood(path: Path) -> None:
     config = load_config(path)
     assert config.name == path.stem
     assert isinstance(config.task, SuperResolutionTaskConfig | LandmarkTaskConfig)
+
+
+@pytest.mark.parametrize("scale", [4, 8])
+@pytest.mark.parametrize("rival", ["srcnn", "edsr", "fsrnet", "dic", "sparnet"])
+def test_rivals_learn_from_the_same_faces_by_the_same_loss_as_ours(rival: str, scale: int) -> None:
+    ours, theirs = (
+        load_config(CONFIGS_FOLDER / f"{name}-x{scale}{ending}.toml")
+        for name, ending in (("affectsrnet", "-scratch"), (rival, ""))
+    )
+    assert isinstance(ours.task, SuperResolutionTaskConfig)
+    assert isinstance(theirs.task, SuperResolutionTaskConfig)
+    assert (theirs.task.network.architecture, theirs.task.network.scale) == (rival, scale)
+    assert theirs.task.loss == ours.task.loss
+    for name in ("data", "augmentation", "degradation", "max_steps", "batch_size", "seed"):
+        assert getattr(theirs, name) == getattr(ours, name), name
 
 
 def test_a_configuration_survives_as_a_document(minimal: Path) -> None:

@@ -28,7 +28,7 @@ def count_parameters(config: UpscalerConfig) -> int:
         # Table 1, which stands for x4.
         (EDSRConfig(scale=4), 43e6),
         (EDSRConfig(scale=4, num_blocks=16, num_features=64, residual_scale=1.0), 1.5e6),
-        # SPARNet's paper lists it; FSRNet's own lists none.
+        # As later papers list it; its own gives no size.
         (FSRNetConfig(scale=8), 27.5e6),
         # The authors' published code with its published options; it has no x4.
         (DICConfig(scale=8), 21_803_849),
