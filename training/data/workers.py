@@ -96,9 +96,11 @@ class _Worker:
 
     def _death(self) -> DataError:
         self._process.join()
+        code = self._process.exitcode
+        cause = "killed, perhaps for lack of memory" if code and code < 0 else "by the error above"
         return DataError(
-            f"a worker ended with exit code {self._process.exitcode}, perhaps for lack of memory; "
-            "the same command goes on where it was, with fewer --workers if need be"
+            f"a worker ended with exit code {code}, {cause}; the same command goes on where it "
+            "was, with fewer --workers if need be"
         )
 
 
