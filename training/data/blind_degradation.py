@@ -13,6 +13,7 @@ import math
 import torch
 from torch import Tensor
 
+from model_store.image_tensor import round_to_uint8_levels
 from training.config import BlindDegradationConfig, DegradationRoundConfig
 from training.data.item_draws import ItemDraws
 from training.data.jpeg import BLOCK_PX, compress_jpeg
@@ -51,8 +52,7 @@ def degrade_blindly(
         canvas_px=side_px,
         kernels=_draw_kernels(draws),
     )
-    image = image.clamp(0, 1).mul(255).round().div(255)
-    return _compress(image, has_jpeg & is_last, quality)
+    return _compress(round_to_uint8_levels(image), has_jpeg & is_last, quality)
 
 
 def _blur_and_resize(

@@ -107,7 +107,7 @@ def prepare_pack(
     if not items:
         wanted = f" of the slice {' or '.join(options.only)}" if options.only else ""
         raise DataError(f"the source has no picture{wanted} that can become a face")
-    others = [open_pack(folder) for folder in options.against]
+    others = [open_pack(folder, verify=True) for folder in options.against]
     partial = PartialPack(target, plan=_plan(items, source.skipped, options))
     todo = items[partial.num_done :]
     progress(partial.num_done, len(items))

@@ -81,7 +81,9 @@ def open_face_sets(
     Raises:
         DataError: a pack is missing or damaged.
     """
-    return [read_face_set(open_pack(root / name), max_faces=max_faces) for name in names]
+    return [
+        read_face_set(open_pack(root / name, verify=True), max_faces=max_faces) for name in names
+    ]
 
 
 def read_face_set(pack: FacePack, *, max_faces: int | None = None) -> FaceSet:

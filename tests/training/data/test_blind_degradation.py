@@ -105,6 +105,20 @@ def test_each_kind_of_damage_does_its_part_in_each_round(
         assert float((clean - worse).abs().mean()) > 0.003
 
 
+@pytest.mark.gpu
+def test_a_gpu_damages_as_the_cpu_does_but_for_the_noise(faces: Tensor) -> None:
+    first, second = (
+        replace(part, noise_probability=0.0) for part in (BLIND.blind.first, BLIND.blind.second)
+    )
+    config = replace(BLIND, blind=BlindDegradationConfig(first=first, second=second))
+    here, there = (
+        degrade(face, side_px=32, config=config, draws=DRAWS, ids=IDS).cpu()
+        for face in (faces, faces.cuda())
+    )
+    # A coefficient in the middle between two steps of a JPEG may be rounded the other way.
+    assert float((here - there).abs().mean()) < 0.002
+
+
 def test_shot_noise_spares_the_dark() -> None:
     halves = torch.full((200, 3, 16, 16), 0.04)
     halves[..., 8:] = 0.64

@@ -63,3 +63,15 @@ def test_a_set_without_validation_faces_is_refused(make_pack: MakePack) -> None:
 def test_a_missing_pack_is_named(make_pack: MakePack) -> None:
     with pytest.raises(DataError, match="absent is no face pack"):
         FaceDataset(DataConfig(packs=("absent",)), root=make_pack())
+
+
+def test_a_damaged_pack_is_refused_before_anything_is_learnt_from_it(make_pack: MakePack) -> None:
+    root = make_pack()
+    path = root / "faces" / "images.npy"
+    content = bytearray(path.read_bytes())
+    content[5000] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(
+        DataError, match=r"images\.npy is damaged \(checksum\); prepare the pack anew"
+    ):
+        FaceDataset(DataConfig(packs=("faces",)), root=root)
