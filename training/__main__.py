@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     blend.add_argument("target", type=Path, help="folder for the blended weights")
     blend.add_argument("--start", help="what the run started from, if it was a file")
     blend.add_argument("--shares", type=float, nargs="+", help="parts of the way to try")
+    blend.add_argument("--min-sharpness", type=float, help="of validation faces, if not the run's")
     blend.add_argument("--packs", type=Path, default=Path("packs"), help="folder of face packs")
     blend.set_defaults(run=_blend)
     evaluate = commands.add_parser("evaluate", help="measure models on the same test faces")
@@ -202,6 +203,7 @@ def _blend(options: argparse.Namespace) -> int:
         options.target,
         start=options.start,
         shares=options.shares or DEFAULT_SHARES,
+        min_sharpness=options.min_sharpness,
         packs_root=options.packs,
         store=ModelStore(),
         notify=print,

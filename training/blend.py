@@ -26,6 +26,7 @@ def blend_with_start(
     *,
     start: str | None = None,
     shares: Sequence[float] = DEFAULT_SHARES,
+    min_sharpness: float | None = None,
     packs_root: Path,
     store: ModelStore,
     notify: Callable[[str], None],
@@ -38,6 +39,7 @@ def blend_with_start(
         target: Folder to make; its ``best.pt`` is evaluated and published like a run's.
         start: What the run started from, where its checkpoint names only a file.
         shares: Parts of the way to try, each above 0 and up to 1.
+        min_sharpness: Softer validation faces are left out; None leaves that to the run.
         packs_root: Folder of the packs that the run learnt from.
         store: Where published versions are looked up.
         notify: Is told each score.
@@ -60,6 +62,9 @@ def blend_with_start(
     if origin == "nothing":
         raise CheckpointError(f"{run} started from nothing; there is no start to blend it with")
     config = checkpoint.config
+    if min_sharpness is not None:
+        data = replace(config.data, min_validation_sharpness=min_sharpness)
+        config = replace(config, data=data)
     task = build_task(
         config,
         dataset=FaceDataset(config.data, root=packs_root),
@@ -86,6 +91,7 @@ def blend_with_start(
     target.mkdir(parents=True)
     blended = replace(
         checkpoint,
+        config=config,
         ema=interpolate(first, checkpoint.ema, share=best),
         best_score=scores[best],
         share_of_run=best * checkpoint.share_of_run,

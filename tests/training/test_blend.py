@@ -29,7 +29,12 @@ class Finished:
         make_trainer(config, packs=packs, runs=root, task=task).run()
 
     def blend(
-        self, target: Path, *, start: str | None = "", shares: tuple[float, ...] = (0.5, 1.0)
+        self,
+        target: Path,
+        *,
+        start: str | None = "",
+        shares: tuple[float, ...] = (0.5, 1.0),
+        min_sharpness: float | None = None,
     ) -> tuple[float, list[str]]:
         lines: list[str] = []
         share = blend_with_start(
@@ -37,6 +42,7 @@ class Finished:
             target,
             start=str(self.start) if start == "" else start,
             shares=shares,
+            min_sharpness=min_sharpness,
             packs_root=self.packs,
             store=self.store,
             notify=lines.append,
@@ -78,6 +84,16 @@ def test_weights_lie_between_start_and_end(finished: Finished, tmp_path: Path) -
     first = load_file(finished.start)["conv_first.weight"]
     assert torch.allclose(half, (first + last) / 2, atol=1e-7)
     assert not torch.equal(half, last)
+
+
+def test_share_may_be_chosen_on_the_sharper_validation_faces(
+    finished: Finished, tmp_path: Path
+) -> None:
+    _, on_all = finished.blend(tmp_path / "all")
+    _, on_sharp = finished.blend(tmp_path / "sharp", min_sharpness=3.0)  # the last of the three
+    assert on_all != on_sharp
+    blended = load_checkpoint(tmp_path / "sharp" / BEST_NAME)
+    assert blended.config.data.min_validation_sharpness == 3.0
 
 
 def test_run_that_got_nowhere_is_not_blended(finished: Finished, tmp_path: Path) -> None:

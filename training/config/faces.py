@@ -141,6 +141,9 @@ class DataConfig:
         sharpness_exponent: Faces are drawn with weight sharpness ** this; 0.5 lets the sharpest
             teach most without leaving the soft ones out.
         max_validation_faces: At most so many faces of the validation slice, drawn evenly.
+        min_validation_sharpness: Softer faces are left out of validation (of its share of training
+            faces too). A soft face asks for less than the sharp ones that a network is for, and
+            weights that serve both best serve neither.
         resident: Where the faces to learn from lie, as bytes: on the "device", from which a batch
             is a lookup, or mapped from disk on the "host". "auto" takes a GPU with room for them.
     """
@@ -148,4 +151,5 @@ class DataConfig:
     packs: tuple[str, ...]
     sharpness_exponent: float = 0.5
     max_validation_faces: int = 400
+    min_validation_sharpness: float = 0.0
     resident: Literal["auto", "device", "host"] = "auto"

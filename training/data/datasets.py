@@ -56,22 +56,25 @@ class FaceDataset:
         self._first_ids = np.cumsum([0, *sizes[:-1]], dtype=np.int64)
         self._train = self._rows("train")
         validation = self._rows("validation")
+        least = config.min_validation_sharpness
+        validation = validation[self._sharpness(validation) >= least]
         if len(self._train) == 0 or len(validation) == 0:
             raise DataError(
                 f"packs {', '.join(config.packs)} leave {len(self._train)} faces for training and "
-                f"{len(validation)} for validation; each needs at least one"
+                f"{len(validation)} (of sharpness {least:g} and more) for validation; each needs "
+                "at least one"
             )
         keep = min(len(validation), config.max_validation_faces)
         spread = np.linspace(0, len(validation) - 1, keep).round().astype(np.int64)
-        # As many training faces, the same ones whatever the run's seed.
-        some = torch.randperm(len(self._train), generator=step_generator(seed=0, step=0))[:keep]
+        sharpness = self._sharpness(self._train)
+        # As many training faces of the same kind, the same ones whatever the run's seed.
+        alike = self._train[sharpness >= least]
+        some = torch.randperm(len(alike), generator=step_generator(seed=0, step=0))[:keep]
         self._held: Mapping[Split, npt.NDArray[np.int64]] = {
             "validation": validation[spread],
-            "train": self._train[some.sort().values.numpy()],
+            "train": alike[some.sort().values.numpy()],
         }
-        sharpness = [self.packs[p].records[i].sharpness for p, i in self._train.tolist()]
-        weights = torch.tensor(sharpness, dtype=torch.float64) + 1e-3
-        self._weights = weights**config.sharpness_exponent
+        self._weights = torch.from_numpy((sharpness + 1e-3) ** config.sharpness_exponent)
         self._device = device
         self._resident = self._load_resident() if self._is_resident(config.resident) else None
 
@@ -109,6 +112,10 @@ class FaceDataset:
     def train_landmarks(self) -> npt.NDArray[np.float32]:
         """Return the (N, 478, 3) teacher landmarks of all faces to learn from."""
         return np.stack([self.packs[p].landmarks[i] for p, i in self._train.tolist()])
+
+    def _sharpness(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """(R,) of the faces in (R, 2) rows."""
+        return np.array([self.packs[p].records[i].sharpness for p, i in rows.tolist()], np.float64)
 
     def _rows(self, split: Split) -> npt.NDArray[np.int64]:
         """(R, 2): pack number and row within the pack."""

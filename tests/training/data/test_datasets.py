@@ -54,9 +54,23 @@ def test_packs_are_joined_and_the_validation_slice_is_bounded(make_pack: MakePac
     assert dataset.train_landmarks().shape == (10, 478, 3)
 
 
+def test_faces_softer_than_asked_for_are_left_out_of_both_held_slices(make_pack: MakePack) -> None:
+    root = make_pack(faces=12, validation=6)  # sharpness is 1 to 12, the first six held out
+    config = DataConfig(packs=("faces",), min_validation_sharpness=5.0)
+    dataset = FaceDataset(config, root=root)
+    [held_out] = dataset.held_batches("validation", batch_size=10)
+    assert held_out.ids.tolist() == [4, 5]
+    [learnt] = dataset.held_batches("train", batch_size=10)
+    assert len(learnt) == 2
+    assert dataset.num_train_faces == 6  # soft faces are learnt from all the same
+    with pytest.raises(DataError, match=r"0 \(of sharpness 50 and more\) for validation"):
+        FaceDataset(DataConfig(packs=("faces",), min_validation_sharpness=50.0), root=root)
+
+
 def test_a_set_without_validation_faces_is_refused(make_pack: MakePack) -> None:
     root = make_pack(validation=0)
-    with pytest.raises(DataError, match="12 faces for training and 0 for validation"):
+    expected = r"12 faces for training and 0 \(of sharpness 0 and more\) for validation"
+    with pytest.raises(DataError, match=expected):
         FaceDataset(DataConfig(packs=("faces",)), root=root)
 
 
