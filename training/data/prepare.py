@@ -99,31 +99,19 @@ def prepare_pack(
         DataError: no picture gave a face; ``target`` exists; another pack is begun under its name;
             a pack to compare with is none; the disk is full; a worker died.
     """
-    items = [
-        item
-        for item in source.items
-        if options.only is None or choose_split(item, options.framing) in options.only
-    ]
-    if not items:
-        wanted = f" of the slice {' or '.join(options.only)}" if options.only else ""
-        raise DataError(f"the source has no picture{wanted} that can become a face")
+    items = _choose_items(source, options)
     others = [open_pack(folder, verify=True) for folder in options.against]
     partial = PartialPack(target, plan=_plan(items, source.skipped, options))
-    todo = items[partial.num_done :]
     progress(partial.num_done, len(items))
     made = make_faces(
-        list(_chunks(todo)),
+        list(_chunks(items[partial.num_done :])),
         files=source.files,
         open_teacher=open_teacher,
         options=options.framing,
         num_workers=options.num_workers,
     )
     for results in made:
-        partial.append(
-            [result for result in results if isinstance(result, MadeFace)],
-            skipped=[result for result in results if isinstance(result, SkippedFile)],
-            num_items=len(results),
-        )
+        _append(results, partial)
         progress(partial.num_done, len(items))
     skipped = (*source.skipped, *partial.skipped)
     if not partial.records:
@@ -140,6 +128,28 @@ def prepare_pack(
             pair.pack is None and splits[pair.file] != splits[pair.other] for pair in duplicates
         ),
     )
+
+
+def _choose_items(source: FaceSource, options: PrepareOptions) -> list[SourceItem]:
+    only = options.only
+    items = [
+        item for item in source.items if only is None or choose_split(item, options.framing) in only
+    ]
+    if not items:
+        wanted = f" of the slice {' or '.join(only)}" if only else ""
+        raise DataError(f"the source has no picture{wanted} that can become a face")
+    return items
+
+
+def _append(results: Iterable[MadeFace | SkippedFile], partial: PartialPack) -> None:
+    faces: list[MadeFace] = []
+    skipped: list[SkippedFile] = []
+    for result in results:
+        if isinstance(result, MadeFace):
+            faces.append(result)
+        else:
+            skipped.append(result)
+    partial.append(faces, skipped=skipped, num_items=len(faces) + len(skipped))
 
 
 def _plan(
