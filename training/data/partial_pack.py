@@ -11,7 +11,8 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TypedDict
@@ -119,15 +120,10 @@ class PartialPack:
             "skipped": [asdict(item) for item in skipped],
             "sha256": [hashlib.sha256(block).hexdigest() for block in blocks],
         }
-        try:
+        with self._telling_of_a_full_disk():
             for (name, *_), block in zip(_ARRAYS, blocks, strict=True):
                 _append(self._folder / name, block)
             _append(self._journal, _sealed(json.dumps(step)))
-        except OSError as error:
-            raise DataError(
-                f"cannot write to {self._partial} ({error}); once there is room, the same command "
-                "goes on where it was"
-            ) from error
         self._take(step)
 
     def view(self) -> FacePack:
@@ -151,18 +147,32 @@ class PartialPack:
         Args:
             skipped: All files that gave no face.
             duplicates: Faces that are likely the same photograph.
+
+        Raises:
+            DataError: it cannot be written; what was written before is not touched.
         """
-        for name, dtype, shape, _ in _ARRAYS:
-            with (self._folder / name).open("r+b") as file:
-                file.write(_header((len(self.records), *shape), dtype))
-                os.fsync(file.fileno())
-        complete_pack(self._folder, self.records, skipped=skipped, duplicates=duplicates)
-        self._folder.rename(self._target)
+        with self._telling_of_a_full_disk():
+            for name, dtype, shape, _ in _ARRAYS:
+                with (self._folder / name).open("r+b") as file:
+                    file.write(_header((len(self.records), *shape), dtype))
+                    os.fsync(file.fileno())
+            complete_pack(self._folder, self.records, skipped=skipped, duplicates=duplicates)
+            self._folder.rename(self._target)
         self.discard()
 
     def discard(self) -> None:
         """Remove what was begun."""
         shutil.rmtree(self._partial)
+
+    @contextmanager
+    def _telling_of_a_full_disk(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DataError(
+                f"cannot write to {self._partial} ({error}); once there is room, the same command "
+                "goes on where it was"
+            ) from error
 
     def _is_whole(self, step: _Step) -> bool:
         """Whether the arrays hold a step, the next after those taken, as it was written."""

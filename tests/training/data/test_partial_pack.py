@@ -153,6 +153,20 @@ def test_a_full_disk_is_told_and_the_steps_before_are_kept(
     assert contents(tmp_path / "pack") == whole
 
 
+def test_a_disk_that_is_full_at_the_end_loses_nothing(
+    begun: Path, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(partial_pack, "complete_pack", fill)
+        with pytest.raises(DataError, match=r"No space left.*same command goes on where it was"):
+            finish(PartialPack(begun, plan=PLAN))
+    finish(PartialPack(begun, plan=PLAN))
+    assert contents(begun) == whole
+
+
 def test_another_plan_does_not_go_on_with_what_was_begun(begun: Path) -> None:
     with pytest.raises(DataError, match=r"pack\.partial was begun with other files or options"):
         PartialPack(begun, plan='{"plan": 2}')
