@@ -91,9 +91,10 @@ class Stepper:
             self.average.load_state_dict(checkpoint.ema)
             self.optimizer.load_state_dict(checkpoint.optimizer)
         except (RuntimeError, ValueError, KeyError) as error:
+            reason = " ".join(str(error).split())  # torch's goes over several lines
             raise CheckpointError(
                 f"the checkpoint holds another architecture than its configuration builds today "
-                f"({error}); go on with the program that wrote it, or start a new run"
+                f"({reason}); go on with the program that wrote it, or start a new run"
             ) from error
 
     def take(self, step: int) -> StepReport:

@@ -55,8 +55,16 @@ learning_rate = 1e-3
 warmup_steps = 1
 ema_decay = 0.5
 """
-# Relative, over ten steps; measured: XXX.
-LOSS_TOLERANCE = 2e-5
+# Largest relative difference of a loss in ten steps. Sums are rounded in another order, and Adam
+# turns the sign of a gradient that is nothing but rounding into a whole step. Measured: 7e-7 and
+# 2e-4.
+TOLERANCES = {"upscaler": 2e-5, "landmarker": 1e-3}
+SCORES = {
+    "upscaler": ("psnr_db", "psnr_gain_db", "train_psnr_db"),
+    "landmarker": ("nme_16px", "nme_32px", "train_nme_16px"),
+}
+# Before any step only the sums differ.
+FIRST_TOLERANCE = 1e-6
 
 
 class TwoProcesses(Processes):
@@ -127,7 +135,7 @@ def train_by_two(config: Path, packs: Path, runs: Path, *more: str) -> str:
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=500,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-4000:]
@@ -146,25 +154,23 @@ def read_curve(runs: Path) -> list[dict[str, float]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", [UPSCALER, LANDMARKER], ids=["upscaler", "landmarker"])
-def test_two_processes_learn_what_one_does(task: str, make_pack: MakePack, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["upscaler", "landmarker"])
+def test_two_processes_learn_what_one_does(kind: str, make_pack: MakePack, tmp_path: Path) -> None:
+    task = UPSCALER if kind == "upscaler" else LANDMARKER
     packs, config = make_pack(faces=20), write_config(tmp_path, task, steps=10)
     assert train(config, packs, tmp_path / "one") == 0
     printed = train_by_two(config, packs, tmp_path / "two")
     assert printed.count("stopped by max_steps at step 10") == 1
-    # Sums are rounded in another order, which Adam amplifies step by step.
     one, two = (read_losses(tmp_path / who) for who in ("one", "two"))
     assert len(one) == 10
-    assert two == pytest.approx(one, rel=LOSS_TOLERANCE)
+    assert two[0] == pytest.approx(one[0], rel=FIRST_TOLERANCE)
+    assert two == pytest.approx(one, rel=TOLERANCES[kind])
     one_curve, two_curve = read_curve(tmp_path / "one"), read_curve(tmp_path / "two")
     assert [line["step"] for line in two_curve] == [0, 5, 10]
-    for alone, shared in zip(one_curve, two_curve, strict=True):
-        assert without_clock(shared) == pytest.approx(without_clock(alone), rel=1e-4, abs=1e-5)
-    assert one_curve[-1] != pytest.approx(one_curve[0], rel=1e-3)  # something was learnt
-
-
-def without_clock(line: dict[str, float]) -> dict[str, float]:
-    return {name: value for name, value in line.items() if name != "minutes"}
+    for name in SCORES[kind]:
+        expected, found = ([line[name] for line in curve] for curve in (one_curve, two_curve))
+        assert found == pytest.approx(expected, rel=10 * TOLERANCES[kind])
+        assert expected[0] != pytest.approx(expected[-1], rel=1e-3)  # something was learnt
 
 
 @pytest.mark.slow

@@ -7,6 +7,8 @@ from training.data.datasets import FaceBatch, FaceDataset
 from training.data.draws import BatchDraws
 from training.errors import DataError
 
+CPU = torch.device("cpu")
+
 
 def draw(dataset: FaceDataset, batch_size: int, *, seed: int = 0, step: int = 0) -> FaceBatch:
     return dataset.train_batch(BatchDraws.of_step(seed=seed, step=step, batch_size=batch_size))
@@ -89,3 +91,72 @@ def test_a_damaged_pack_is_refused_before_anything_is_learnt_from_it(make_pack: 
         DataError, match=r"images\.npy is damaged \(checksum\); prepare the pack anew"
     ):
         FaceDataset(DataConfig(packs=("faces",)), root=root)
+
+
+def test_faces_on_the_device_are_the_faces_on_the_host(make_pack: MakePack) -> None:
+    make_pack("one", faces=10, validation=5)
+    root = make_pack("second", faces=9, validation=2)
+    host, device = (
+        FaceDataset(DataConfig(packs=("one", "second"), resident=place), root=root, device=CPU)
+        for place in ("host", "device")
+    )
+    for step in range(3):
+        expected, found = draw(host, 6, step=step), draw(device, 6, step=step)
+        assert torch.equal(found.images, expected.images)
+        assert torch.equal(found.landmarks, expected.landmarks)
+        assert torch.equal(found.ids, expected.ids)
+
+
+def test_by_itself_a_cpu_maps_its_faces_from_disk(make_pack: MakePack) -> None:
+    dataset = FaceDataset(DataConfig(packs=("faces",)), root=make_pack())
+    assert dataset._resident is None
+
+
+@pytest.mark.parametrize(("free_bytes", "is_resident"), [(10**9, True), (10**4, False)])
+def test_a_gpu_holds_the_faces_where_it_has_room(
+    free_bytes: int, is_resident: bool, make_pack: MakePack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = FaceDataset(DataConfig(packs=("faces",)), root=make_pack())
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free_bytes, 10**10))
+    monkeypatch.setattr(dataset, "_device", torch.device("cuda", 0))
+    assert dataset._is_resident("auto") is is_resident
+    assert dataset._is_resident("device")
+    assert not dataset._is_resident("host")
+
+
+def test_a_device_without_room_is_named(
+    make_pack: MakePack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: FaceDataset, array: object) -> None:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(FaceDataset, "_carry", fail)
+    with pytest.raises(DataError, match=r"cpu has no room for 9 faces; set data\.resident"):
+        FaceDataset(DataConfig(packs=("faces",), resident="device"), root=make_pack())
+
+
+def test_as_many_training_faces_are_held_to_be_scored_every_time_the_same(
+    make_pack: MakePack,
+) -> None:
+    root = make_pack(faces=12, validation=3)
+    [first] = FaceDataset(DataConfig(packs=("faces",)), root=root).held_batches(
+        "train", batch_size=10
+    )
+    [again] = FaceDataset(DataConfig(packs=("faces",)), root=root).held_batches(
+        "train", batch_size=10
+    )
+    assert len(first) == 3
+    assert torch.equal(first.ids, again.ids)
+    assert all(3 <= number < 12 for number in first.ids.tolist())
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("place", ["host", "device"])
+def test_a_gpu_is_given_the_faces_that_a_cpu_is(place: str, make_pack: MakePack) -> None:
+    root = make_pack()
+    config = DataConfig(packs=("faces",), resident="host" if place == "host" else "device")
+    expected = draw(FaceDataset(DataConfig(packs=("faces",)), root=root), 6)
+    found = draw(FaceDataset(config, root=root, device=torch.device("cuda", 0)), 6)
+    assert found.images.device.type == "cuda"
+    assert torch.allclose(found.images.cpu(), expected.images, atol=1e-6)
+    assert torch.equal(found.landmarks.cpu(), expected.landmarks)

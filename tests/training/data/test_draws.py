@@ -69,3 +69,16 @@ def test_processes_that_share_a_batch_prepare_the_faces_that_one_would(
     together = prepare(dataset, draws_for(), damage)
     for whole, pieces in zip(together, zip(*shares, strict=True), strict=True):
         assert torch.allclose(whole, torch.cat(pieces), atol=1e-6)
+
+
+@pytest.mark.gpu
+def test_a_gpu_prepares_the_faces_that_a_cpu_does(make_pack: MakePack) -> None:
+    root, cuda = make_pack(), torch.device("cuda", 0)
+    on_cpu = FaceDataset(DataConfig(packs=("faces",)), root=root)
+    on_gpu = FaceDataset(DataConfig(packs=("faces",), resident="device"), root=root, device=cuda)
+    hr, landmarks, lr = prepare(on_gpu, draws_for(), damage=DegradationConfig())
+    expected = prepare(on_cpu, draws_for(), damage=DegradationConfig())
+    for found, wanted in zip((hr, landmarks, lr), expected, strict=True):
+        assert found.device.type == "cuda"
+        # One level of 255, where rounding to 8 bits fell to the other side.
+        assert torch.allclose(found.cpu(), wanted, atol=1.01 / 255)

@@ -1,0 +1,48 @@
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from training.precision import _computes_in_bfloat16, forward_autocast, resolve_precision
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def forget_device() -> Iterator[None]:
+    _computes_in_bfloat16.cache_clear()
+    yield
+    _computes_in_bfloat16.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [
+        ({"avx512_bf16": True, "amx_bf16": False}, "bfloat16"),
+        ({"amx_bf16": True}, "bfloat16"),
+        ({"avx512_bf16": False, "avx2": True}, "float32"),
+        ({}, "float32"),
+    ],
+)
+def test_auto_takes_bfloat16_where_the_cpu_computes_in_it(
+    capabilities: dict[str, bool], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert resolve_precision("auto", CPU) == expected
+    with forward_autocast(CPU, precision="auto"):
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert product.dtype == (torch.bfloat16 if expected == "bfloat16" else torch.float32)
+
+
+@pytest.mark.parametrize(("capability", "expected"), [((7, 5), "float32"), ((8, 0), "bfloat16")])
+def test_auto_takes_bfloat16_from_ampere_on(
+    capability: tuple[int, int], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert resolve_precision("auto", torch.device("cuda", 0)) == expected
+
+
+def test_what_is_named_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    assert resolve_precision("bfloat16", CPU) == "bfloat16"
+    assert resolve_precision("float32", CPU) == "float32"
