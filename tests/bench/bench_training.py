@@ -3,8 +3,8 @@
     python -m tests.bench.bench_training [CONFIG...] [--rounds 5] [--steps 4] [--batch-size N]
                                          [--device cpu] [--packs FOLDER]
 
-For each configuration (by default the shipped ones), alternating round by round so that a busy
-machine hurts all alike:
+For each configuration (by default three of the shipped ones), alternating round by round so that a
+busy machine hurts all alike:
 - bare: forward, the loss's gradient of ones and backward of the same network on the same batch
   size and precision, inputs ready;
 - step: what the trainer takes: faces from the pack, augmentation, degradation, landmarks, loss,
@@ -43,7 +43,7 @@ from training.stepping import Stepper
 from training.tasks.build import build_task
 
 CONFIGS = Path(__file__).parents[2] / "training" / "configs"
-DEFAULT_CONFIGS = ("affectsrnet-x8", "affectsrnet-x4", "landmarker")
+DEFAULT_CONFIGS = ("affectsrnet-x8-psnr", "affectsrnet-x4-psnr", "landmarker")
 NUM_FACES = 256
 
 

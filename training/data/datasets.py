@@ -58,17 +58,18 @@ class FaceDataset:
         validation = self._rows("validation")
         least = config.min_validation_sharpness
         validation = validation[self._sharpness(validation) >= least]
-        if len(self._train) == 0 or len(validation) == 0:
+        sharpness = self._sharpness(self._train)
+        # For the gap to validation: training faces of the same kind.
+        alike = self._train[sharpness >= least]
+        if len(alike) == 0 or len(validation) == 0:
             raise DataError(
-                f"packs {', '.join(config.packs)} leave {len(self._train)} faces for training and "
-                f"{len(validation)} (of sharpness {least:g} and more) for validation; each needs "
-                "at least one"
+                f"packs {', '.join(config.packs)} leave {len(alike)} faces for training and "
+                f"{len(validation)} for validation of sharpness {least:g} and more; each needs at "
+                "least one"
             )
         keep = min(len(validation), config.max_validation_faces)
         spread = np.linspace(0, len(validation) - 1, keep).round().astype(np.int64)
-        sharpness = self._sharpness(self._train)
-        # As many training faces of the same kind, the same ones whatever the run's seed.
-        alike = self._train[sharpness >= least]
+        # As many of both, the same ones whatever the run's seed.
         some = torch.randperm(len(alike), generator=step_generator(seed=0, step=0))[:keep]
         self._held: Mapping[Split, npt.NDArray[np.int64]] = {
             "validation": validation[spread],
