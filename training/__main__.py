@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--name", help="name of the run, if not the configuration's")
     train.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE")
     train.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
-    train.add_argument("--init", help="start from NAME@VERSION or from a .safetensors file")
+    train.add_argument("--init", help="NAME@VERSION or a file of weights; :backbone for part of it")
     train.add_argument("--max-minutes", type=float, help="stop with a checkpoint after so long")
     train.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     train.set_defaults(run=_train)

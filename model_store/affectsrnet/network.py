@@ -16,6 +16,8 @@ from model_store.affectsrnet.rrdb import LEAKY_SLOPE, RRDB
 from model_store.affectsrnet.split_attention import SplitAttention
 from model_store.landmarks.topology import LANDMARK_COUNT
 
+# Names of the landmark branch's tensors begin so; all others are the backbone's.
+LANDMARK_BRANCH_PREFIXES = ("gcn.", "merges.")
 NUM_MERGES = 3  # "thrice" (III-C): behind the trunk, and behind the first two upsamplings
 
 

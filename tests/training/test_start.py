@@ -52,6 +52,27 @@ def test_a_start_of_another_architecture_is_refused(
         initialise_from(network, "absent@1", store=store)
 
 
+def test_backbone_alone_fits_a_network_with_another_landmark_branch(
+    tiny_config: TrainConfig, tmp_path: Path
+) -> None:
+    store = ModelStore(tmp_path)
+    assert isinstance(tiny_config.task, SuperResolutionTaskConfig)
+    fused = replace(tiny_config.task.network, landmark_fusion=True, graph_map_channels=8)
+    publish_untrained(store, AffectSRNet(fused), name="fused-x4")
+    pooled = AffectSRNet(replace(fused, graph_map="pooled", gcn_features=16))
+    with pytest.raises(CheckpointError, match="weights of another architecture"):
+        initialise_from(pooled, "fused-x4@1", store=store)
+    branch = {k: v.clone() for k, v in pooled.gcn.state_dict().items()} if pooled.gcn else {}
+    new = initialise_from(pooled, "fused-x4@1:backbone", store=store)
+    assert all(key.startswith(("gcn.", "merges.")) for key in new)
+    published = store.load("fused-x4@1").module.state_dict()
+    assert torch.equal(pooled.state_dict()["conv_last.weight"], published["conv_last.weight"])
+    assert branch
+    assert all(torch.equal(pooled.state_dict()[f"gcn.{k}"], v) for k, v in branch.items())
+    alone = AffectSRNet(tiny_config.task.network)
+    assert initialise_from(alone, "fused-x4@1:backbone", store=store) == []
+
+
 def test_a_misfit_is_named_with_both_shapes_and_the_remedy(
     tiny_config: TrainConfig, tmp_path: Path
 ) -> None:

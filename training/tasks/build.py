@@ -8,6 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from model_store.affectsrnet.network import LANDMARK_BRANCH_PREFIXES
 from model_store.architectures import needs_landmarks, network_from
 from model_store.errors import ModelStoreError
 from model_store.landmarks.landmarker import Landmarker
@@ -23,6 +24,7 @@ from training.tasks.super_resolution import SuperResolutionTask
 from training.tasks.task import TrainingTask
 
 _CALIBRATION_BATCH = 100
+_BACKBONE_SUFFIX = ":backbone"
 
 
 def build_task(
@@ -113,7 +115,8 @@ def initialise_from(network: nn.Module, start: str, *, store: ModelStore) -> lis
     Args:
         network: Keeps its own values where ``start`` has none (a branch added since).
         start: A published version (``NAME@VERSION``), a ``.safetensors`` file, or a run's
-            checkpoint (``.pt``), of which the weight average is taken.
+            checkpoint (``.pt``), of which the weight average is taken. With ``:backbone`` behind
+            it, the landmark branch is left there.
         store: Where published versions are looked up.
 
     Returns:
@@ -142,6 +145,9 @@ def initialise_from(network: nn.Module, start: str, *, store: ModelStore) -> lis
 
 
 def _load_weights(start: str, store: ModelStore) -> dict[str, Tensor]:
+    if start.endswith(_BACKBONE_SUFFIX):
+        weights = _load_weights(start.removesuffix(_BACKBONE_SUFFIX), store)
+        return {k: v for k, v in weights.items() if not k.startswith(LANDMARK_BRANCH_PREFIXES)}
     if start.endswith(".safetensors"):
         return load_file(start)
     if start.endswith(".pt"):

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model_store.affectsrnet.config import HR_SIZE_PX
+from model_store.affectsrnet.network import LANDMARK_BRANCH_PREFIXES
 from model_store.architectures import upscaler_from
 from model_store.image_tensor import round_to_uint8_levels
 from model_store.landmarks.fallback import choose_landmarks
@@ -28,7 +29,6 @@ from training.tasks.task import ParameterGroup
 
 _VALIDATION_BATCH = 50
 _NUM_PREVIEWED = 6
-_BRANCH_PREFIXES = ("gcn.", "merges.")
 
 
 class SuperResolutionTask:
@@ -69,7 +69,7 @@ class SuperResolutionTask:
         branch: list[nn.Parameter] = []
         backbone: list[nn.Parameter] = []
         for name, parameter in self.network.named_parameters():
-            is_branch = name.startswith(_BRANCH_PREFIXES)
+            is_branch = name.startswith(LANDMARK_BRANCH_PREFIXES)
             (branch if is_branch else backbone).append(parameter)
         groups = [ParameterGroup(backbone, self._backbone_rate), ParameterGroup(branch)]
         return [group for group in groups if group.parameters]
