@@ -62,7 +62,8 @@ class RunLog:
 def open_log(folder: Path, *, step: int, max_steps: int) -> Iterator[RunLog]:
     """Open a run's log to go on after ``step``."""
     for name in (CURVE_NAME, SKIPPED_NAME):
-        _drop_lines_after(folder / name, step)
+        # A run that starts drops all: of one that was killed before its first checkpoint.
+        _drop_lines_after(folder / name, step if step > 0 else -1)
     with (
         SummaryWriter(str(folder), purge_step=step + 1 if step else None) as writer,
         tqdm(total=max_steps, initial=step, unit="step") as bar,

@@ -165,6 +165,15 @@ def test_steps_after_the_last_checkpoint_are_taken_again_and_logged_once(
     assert [without_clock(line) for line in found] == [without_clock(line) for line in expected]
 
 
+def test_a_run_that_starts_anew_keeps_no_line_of_one_that_never_saved(
+    tiny_config: TrainConfig, make_pack: MakePack, tmp_path: Path
+) -> None:
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny/curve.jsonl").write_text('{"step": 0}\n{"step": 2}\n')
+    make_trainer(tiny_config, packs=make_pack(), runs=tmp_path).run(max_minutes=0)
+    assert [line["step"] for line in read_curve(tmp_path / "tiny")] == [0, 1]
+
+
 def test_a_checkpoint_of_another_architecture_is_refused(
     tiny_config: TrainConfig, make_pack: MakePack, tmp_path: Path
 ) -> None:
