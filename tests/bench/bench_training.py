@@ -11,7 +11,8 @@ busy machine hurts all alike:
   gradients, clipping, optimizer, weight average;
 - loader: drawing the faces and bringing them to the device alone; and preparing them, which is
   augmentation and degradation besides.
-Medians of the rounds are printed as Markdown, and the ratio of each round's pair. Without --packs
+Medians of the rounds are printed as Markdown, and the ratio of each round's pair; by CPU time too,
+which other work on the machine hardly changes. Without --packs
 the faces are random pixels in a pack of 256, which costs the same; weights are random.
 """
 
@@ -52,12 +53,14 @@ NUM_FACES = 256
 
 @dataclass
 class Samples:
-    """Images per second of each kind, one a round."""
+    """Images per second of each kind, one a round; the last two per second of CPU time."""
 
     bare: list[float] = field(default_factory=list)
     step: list[float] = field(default_factory=list)
     faces: list[float] = field(default_factory=list)
     prepared: list[float] = field(default_factory=list)
+    bare_cpu: list[float] = field(default_factory=list)
+    step_cpu: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -74,13 +77,16 @@ class Bench:
         """Measure each kind over the same steps."""
         for name in ("bare", "step", "faces", "prepared"):
             call: Callable[[int], None] = getattr(self, name)
-            started_at = time.perf_counter()
+            started_at, cpu_before = time.perf_counter(), time.process_time()
             for step in range(first, first + steps):
                 call(step)
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
-            elapsed = time.perf_counter() - started_at
-            getattr(samples, name).append(steps * self.config.batch_size / elapsed)
+            images = steps * self.config.batch_size
+            getattr(samples, name).append(images / (time.perf_counter() - started_at))
+            if name in ("bare", "step"):
+                rate = images / (time.process_time() - cpu_before)
+                getattr(samples, f"{name}_cpu").append(rate)
 
 
 def build_bench(config: TrainConfig, *, packs: Path, device: DeviceChoice) -> Bench:
@@ -177,21 +183,27 @@ def _report(
         f"\n{os.cpu_count()} cores ({platform.machine()}), torch {torch.__version__}, "
         f"{torch.get_num_threads()} threads, {options.rounds} rounds of {options.steps} steps:\n"
     )
-    print("| configuration | batch | forward + backward | step | ratio | faces | prepared |")
-    print("|---|---|---|---|---|---|---|")
+    print(
+        "| configuration | batch | forward + backward | step | ratio | by CPU | faces | prepared |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
     for name, samples in found.items():
         config = benches[name].config
-        ratios = [s / b for s, b in zip(samples.step, samples.bare, strict=True)]
-        low, high = min(ratios), max(ratios)
+        ratio = _describe_ratios(samples.step, samples.bare)
+        ratio_cpu = _describe_ratios(samples.step_cpu, samples.bare_cpu)
         rates = [
             f"{statistics.median(rate):.1f}/s"
             for rate in (samples.bare, samples.step, samples.faces, samples.prepared)
         ]
         print(
             f"| {name} | {config.batch_size} | {rates[0]} | {rates[1]} "
-            f"| {statistics.median(ratios):.2f} ({low:.2f} to {high:.2f}) | {rates[2]} "
-            f"| {rates[3]} |"
+            f"| {ratio} | {ratio_cpu} | {rates[2]} | {rates[3]} |"
         )
+
+
+def _describe_ratios(numerators: Sequence[float], denominators: Sequence[float]) -> str:
+    ratios = [a / b for a, b in zip(numerators, denominators, strict=True)]
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 def main() -> None:
