@@ -69,6 +69,17 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--against", metavar="MODEL", help="differences are to it, not the first")
     evaluate.add_argument("--max-faces", type=int, help="at most so many faces of each pack")
     evaluate.add_argument("--json", type=Path, help="also write every number there")
+    evaluate.add_argument("--html", type=Path, help="also write a page with tables and faces there")
+    report = commands.add_parser("report", help="train and measure a study: the paper's tables")
+    report.add_argument("study", type=Path, help="TOML file; training/studies has the paper's")
+    report.add_argument("--train", action="store_true", help="first train what is missing")
+    report.add_argument("--runs", type=Path, default=Path("runs"), help="folder of run folders")
+    report.add_argument("--packs", type=Path, default=Path("packs"), help="folder of face packs")
+    report.add_argument("--out", type=Path, help="folder of the report, if not RUNS/STUDY")
+    report.add_argument("--max-faces", type=int, help="of each test pack, if not the study's")
+    report.add_argument("--feature-weights", type=Path, metavar="FOLDER", help="weights of LPIPS")
+    report.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    report.set_defaults(run=_report)
     publish = commands.add_parser("publish", help="make a run's best weights a model version")
     publish.add_argument("folder", type=Path, help="the run's folder")
     publish.add_argument("--name", help="model name, if not the run's")
@@ -125,8 +136,7 @@ def _add_prepare(commands: _Commands) -> None:
 
 def _evaluate(options: argparse.Namespace) -> int:
     from model_store.store import ModelStore
-    from training.evaluate import EvaluateOptions, evaluate
-    from training.evaluation.report.document import write_document
+    from training.evaluate import EvaluateOptions, evaluate, write_reports
     from training.evaluation.report.text import comparison_text
 
     evaluation = evaluate(
@@ -144,8 +154,34 @@ def _evaluate(options: argparse.Namespace) -> int:
         notify=_notify,
     )
     print(comparison_text(evaluation.comparison))
-    if options.json is not None:
-        write_document(options.json, evaluation.comparison)
+    write_reports(
+        evaluation,
+        title="Face super-resolution, measured",
+        json_path=options.json,
+        html_path=options.html,
+    )
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from model_store.store import ModelStore
+    from training.study.report import ReportOptions, report_study
+
+    text = report_study(
+        ReportOptions(
+            study=options.study,
+            packs=options.packs,
+            runs=options.runs,
+            out=options.out,
+            is_training=options.train,
+            max_faces=options.max_faces,
+            feature_weights=options.feature_weights,
+            device=options.device,
+        ),
+        store=ModelStore(),
+        notify=_notify,
+    )
+    print(text)
     return 0
 
 

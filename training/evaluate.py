@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from model_store.landmarks.landmarker import Landmarker
@@ -32,8 +33,12 @@ from training.evaluation.models import (
     open_network,
     weightless_model,
 )
+from training.evaluation.report.document import write_document
+from training.evaluation.report.page import PageHead, write_page
+from training.evaluation.report.strips import face_strips
 from training.perceptual.lpips import load_squeeze_lpips
 from training.perceptual.weight_files import FEATURE_WEIGHTS_VARIABLE, feature_weights_folder
+from training.provenance import current_commit
 from training.quality import PROTOCOLS
 from training.tasks.build import load_landmarker
 
@@ -106,6 +111,30 @@ def evaluate(options: EvaluateOptions, *, store: ModelStore, notify: Notify) -> 
         notify=notify,
     )
     return Evaluation(comparison, tuple(sets), tuple(models))
+
+
+def write_reports(
+    evaluation: Evaluation, *, title: str, json_path: Path | None, html_path: Path | None
+) -> None:
+    """Write an evaluation as JSON and as a page, where a path is given.
+
+    Raises:
+        TrainingError: a file cannot be written.
+    """
+    comparison = evaluation.comparison
+    try:
+        for path in (json_path, html_path):
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+        if json_path is not None:
+            write_document(json_path, comparison)
+        if html_path is not None:
+            made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+            head = PageHead(title, made, current_commit())
+            strips = face_strips(comparison, sets=evaluation.sets, models=evaluation.models)
+            write_page(html_path, comparison, head=head, strips=strips)
+    except OSError as error:
+        raise TrainingError(f"cannot write the report ({error}); name another file") from error
 
 
 def evaluate_networks(

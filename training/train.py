@@ -97,7 +97,7 @@ def _build_trainer(
     if options.init is not None:
         new = initialise_from(task.network, options.init, store=store)
         notify(f"starting from {options.init}; {describe_new(new)}")
-        start = Path(options.init).name if Path(options.init).suffix else options.init
+        start = name_start(options.init)
     trainer = Trainer(
         config,
         task,
@@ -112,6 +112,14 @@ def _build_trainer(
     precision = resolve_precision(config.precision, device)
     notify(f"{processes.count} process(es) on {device.type}, forward passes in {precision}")
     return trainer
+
+
+def name_start(init: str) -> str:
+    """How a checkpoint and a manifest name what a run started from: no folder of this machine."""
+    path = Path(init)
+    if path.suffix == ".pt":  # every run's file has the same name; its folder says which run
+        return f"{path.parent.name}/{path.name}"
+    return path.name if path.suffix else init
 
 
 def describe_new(names: list[str]) -> str:

@@ -20,7 +20,7 @@ from tests.training.conftest import MakePack
 from training.__main__ import main
 from training.data.pack import FacePack, FaceRecord, open_pack, write_pack
 from training.errors import TrainingError
-from training.evaluate import EvaluateOptions, Evaluation, evaluate
+from training.evaluate import EvaluateOptions, Evaluation, evaluate, write_reports
 
 
 @pytest.fixture(autouse=True)
@@ -178,22 +178,39 @@ def test_what_cannot_be_evaluated_is_named(store: ModelStore, packs: Path) -> No
         run(replace(options(packs, "srcnn-x8"), against="x"), store)
 
 
-def test_a_landmarker_is_measured_by_its_landmarks(store: ModelStore, packs: Path) -> None:
+def test_a_landmarker_is_measured_by_its_landmarks(
+    store: ModelStore, packs: Path, tmp_path: Path
+) -> None:
     evaluation = run(options(packs, "landmarker"), store)
     assert rows(evaluation) == [("landmarker", None)]
     assert evaluation.comparison.results[0].estimates["test_faces"]["nme_16px"].mean > 0
+    write_reports(evaluation, title="Marks", json_path=None, html_path=tmp_path / "marks.html")
+    assert "Calibration error of the confidence" in (tmp_path / "marks.html").read_text()
+
+
+def test_a_report_that_cannot_be_written_is_named(
+    store: ModelStore, packs: Path, tmp_path: Path
+) -> None:
+    evaluation = run(options(packs, "landmarker"), store)
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(TrainingError, match="cannot write the report"):
+        write_reports(evaluation, title="", json_path=tmp_path / "taken" / "r.json", html_path=None)
 
 
 def test_the_command_prints_the_report_and_writes_it(
     packs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    report = tmp_path / "report.json"
+    report, page = tmp_path / "new" / "report.json", tmp_path / "new" / "report.html"
     command = ["evaluate", "bicubic", "--scale", "8", "--packs", str(packs), "--max-faces", "3"]
-    assert main([*command, "--test", "test_faces", "--json", str(report)]) == 0
+    command += ["--test", "test_faces", "--json", str(report), "--html", str(page)]
+    assert main(command) == 0
     printed = capsys.readouterr()
     assert "x8 bicubic" in printed.out
     assert "measuring bicubic at x8" in printed.err
     assert json.loads(report.read_text())["sets"][0]["faces"] == 3
+    written = page.read_text()
+    assert "Table II: methods at x8" in written
+    assert "best: +0.00 dB" not in written  # bicubic alone has no gain to choose faces by
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ from training.config import OptimizerConfig, SuperResolutionTaskConfig, TrainCon
 from training.data.pack import open_pack
 from training.errors import CheckpointError, ConfigError
 from training.stepping import StepReport, learning_rate_at
+from training.train import name_start
 from training.trainer import Trainer, TrainResult
 from training.weight_average import WeightAverage
 
@@ -286,3 +287,15 @@ def test_fusion_without_a_published_landmarker_says_what_to_do(
     config = replace(tiny_config, task=SuperResolutionTaskConfig(network=network))
     with pytest.raises(ConfigError, match="train and publish a landmarker first"):
         make_trainer(config, packs=make_pack(), runs=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("init", "named"),
+    [
+        ("affectsrnet-x8@1", "affectsrnet-x8@1"),
+        ("somewhere/weights.safetensors", "weights.safetensors"),
+        ("somewhere/runs/mine-x8/best.pt", "mine-x8/best.pt"),
+    ],
+)
+def test_a_start_is_named_without_the_folders_of_the_machine(init: str, named: str) -> None:
+    assert name_start(init) == named

@@ -8,7 +8,7 @@ from training.config.faces import (
     DegradationRoundConfig,
 )
 from training.config.learning import LossConfig, OptimizerConfig
-from training.config.reading import config_document, load_config, parse_config
+from training.config.reading import config_document, load_config, parse_config, parse_section
 from training.config.run import Precision, TrainConfig
 from training.config.tasks import (
     LandmarkCurriculumConfig,
@@ -32,4 +32,5 @@ __all__ = [
     "config_document",
     "load_config",
     "parse_config",
+    "parse_section",
 ]

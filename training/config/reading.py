@@ -4,13 +4,15 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
-from types import UnionType
-from typing import Literal, Union, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from model_store.affectsrnet.config import AffectSRNetConfig
 from training.config.run import TrainConfig
 from training.config.tasks import SuperResolutionTaskConfig
 from training.errors import ConfigError
+
+Section = TypeVar("Section")
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
@@ -34,8 +36,17 @@ def parse_config(document: Mapping[str, object]) -> TrainConfig:
     Raises:
         ConfigError: an unknown or missing key, or a value of the wrong kind.
     """
-    parsed = _build(TrainConfig, _with_moved_keys(document), where="config")
-    assert isinstance(parsed, TrainConfig)
+    return parse_section(TrainConfig, _with_moved_keys(document), where="config")
+
+
+def parse_section(cls: type[Section], document: Mapping[str, object], *, where: str) -> Section:
+    """Build a frozen dataclass from a parsed TOML section; ``where`` is what errors call it.
+
+    Raises:
+        ConfigError: an unknown or missing key, or a value of the wrong kind.
+    """
+    parsed = _build(cls, document, where=where)
+    assert isinstance(parsed, cls)
     return parsed
 
 
@@ -102,6 +113,9 @@ def _build(cls: type, document: object, *, where: str) -> object:
 
 def _convert(hint: object, value: object, *, where: str) -> object:
     origin = get_origin(hint)
+    if origin in (Union, UnionType) and NoneType in get_args(hint):
+        inner, *_ = (kind for kind in get_args(hint) if kind is not NoneType)
+        return None if value is None else _convert(inner, value, where=where)
     if origin in (Union, UnionType):
         return _build_one_of(get_args(hint), value, where=where)
     if isinstance(hint, type) and is_dataclass(hint):

@@ -243,10 +243,11 @@ def _pairs(
         bicubic = [r for r in peers if r.description.name == BICUBIC]
         named = [r for r in peers if r.title == against]
         own = [r for r in models if r.title == result.description.name and r is not result]
+        if result.description.name == BICUBIC and not named:
+            continue
         references = own or [*bicubic[:1], *(named or models)[:1]]
         for reference in {r.title: r for r in references}.values():
-            is_later = results.index(reference) < results.index(result)
-            if reference is not result and (is_later or reference in named):
+            if reference is not result:
                 yield result, reference
 
 

@@ -25,6 +25,7 @@ from training.evaluation.landmark_controls import (
     choose_source,
     without_landmarks,
 )
+from training.evaluation.paper import COMPONENTS, METHODS, OURS, Component, Method
 from training.tasks.build import load_landmarker
 
 BICUBIC = "bicubic"
@@ -54,6 +55,8 @@ class ModelDescription:
         num_parameters: Trained values; 0 for what has none.
         learnt: Names and digests of the packs that it learnt from.
         control: Which landmarks it is given; None for a model that takes none.
+        method: Its column in the paper's Tables I and II, if it has one.
+        component: Its row in the paper's Table III, if it has one.
     """
 
     name: str
@@ -63,6 +66,8 @@ class ModelDescription:
     num_parameters: int = 0
     learnt: tuple[str, ...] = ()
     control: LandmarkControl | None = None
+    method: Method | None = None
+    component: Component | None = None
 
     @property
     def title(self) -> str:
@@ -186,11 +191,11 @@ def weightless_model(name: str, *, scale: int) -> Model:
     Raises:
         DataError: there is no such folder.
     """
-    is_bicubic = name == BICUBIC
-    upscaler = BicubicUpscaler() if is_bicubic else FolderUpscaler(name)
-    architecture = BICUBIC if is_bicubic else "folder"
-    description = ModelDescription(name=name, scale=scale, architecture=architecture)
-    return Model(description, upscaler, scale)
+    if name == BICUBIC:
+        described = ModelDescription(name=name, scale=scale, architecture=BICUBIC, method="Bicubic")
+        return Model(described, BicubicUpscaler(), scale)
+    described = ModelDescription(name=name, scale=scale, architecture="folder")
+    return Model(described, FolderUpscaler(name), scale)
 
 
 def network_model(
@@ -214,6 +219,8 @@ def network_model(
     source: LandmarkSource | None = None
     if landmarker is not None:
         description = replace(description, control=control)
+        if control != "lr":
+            description = replace(description, method=None, component=None)
         if control == "none":
             assert isinstance(network, AffectSRNet)
             network = without_landmarks(network)
@@ -232,4 +239,24 @@ def describe_network(name: str, opened: Opened) -> ModelDescription:
         origin=opened.origin,
         num_parameters=sum(p.numel() for p in network.parameters()),
         learnt=opened.learnt,
+        method=_method_of(network),
+        component=_component_of(network),
     )
+
+
+def _method_of(network: Upscaler | Landmarker) -> Method | None:
+    """The paper's column for a network; AffectSRNet without its landmarks is an ablation."""
+    if isinstance(network, AffectSRNet):
+        return OURS if network.config.landmark_fusion else None
+    named = (m for m in METHODS if m.lower() == network.config.architecture)
+    return next(named, None)
+
+
+def _component_of(network: Upscaler | Landmarker) -> Component | None:
+    """The paper's row of Table III for an AffectSRNet with or without its parts."""
+    if not isinstance(network, AffectSRNet):
+        return None
+    backbone, normalised, whole = COMPONENTS
+    if network.config.landmark_fusion:
+        return whole if network.config.instance_norm else None
+    return normalised if network.config.instance_norm else backbone

@@ -1,32 +1,11 @@
-"""Sets of coarse random faces, and tiny networks to measure on them."""
+"""Tiny networks to measure."""
 
-from collections.abc import Callable
-
-import numpy as np
 import pytest
 import torch
 
 from model_store.affectsrnet.config import AffectSRNetConfig
 from model_store.affectsrnet.network import AffectSRNet
 from model_store.landmarks.landmarker import Landmarker, LandmarkerConfig
-from training.evaluation.faces import FaceSet
-
-MakeFaceSet = Callable[..., FaceSet]
-
-
-@pytest.fixture
-def make_face_set() -> MakeFaceSet:
-    def make(name: str = "test_faces", *, faces: int = 4) -> FaceSet:
-        rng = np.random.default_rng(len(name))
-        coarse = rng.integers(0, 256, (faces, 8, 8, 3), dtype=np.uint8)
-        images = coarse.repeat(16, axis=1).repeat(16, axis=2)
-        landmarks = torch.from_numpy(rng.uniform(0.2, 0.8, (faces, 478, 3))).float()
-        landmarks[:, 33, :2] = torch.tensor([0.3, 0.4])  # outer corners, 0.4 apart
-        landmarks[:, 263, :2] = torch.tensor([0.7, 0.4])
-        stems = tuple(f"face_{i}" for i in range(faces))
-        return FaceSet(name, f"digest of {name}", stems, tuple(images), landmarks)
-
-    return make
 
 
 @pytest.fixture

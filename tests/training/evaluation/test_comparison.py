@@ -8,7 +8,7 @@ from torch import Tensor
 from model_store.affectsrnet.network import AffectSRNet
 from model_store.image_tensor import RgbImage
 from model_store.landmarks.landmarker import Landmarker
-from tests.training.evaluation.conftest import MakeFaceSet
+from tests.training.evaluation.sets import make_face_set
 from training.errors import DataError
 from training.evaluate import with_bicubic
 from training.evaluation.comparison import Comparison, measure_models
@@ -54,7 +54,7 @@ def model(name: str, level: int, *, scale: int = 8, learnt: tuple[str, ...] = ()
 
 
 @pytest.fixture
-def compared(make_face_set: MakeFaceSet) -> Comparison:
+def compared() -> Comparison:
     sets = [make_face_set("one", faces=3), make_face_set("other", faces=2)]
     nan = float("nan")
     table = {
@@ -103,7 +103,7 @@ def test_differences_are_paired_against_bicubic_and_the_first_model(compared: Co
     assert behind.mean == pytest.approx(-2 / 3)
 
 
-def test_another_reference_can_be_named(make_face_set: MakeFaceSet) -> None:
+def test_another_reference_can_be_named() -> None:
     faces = make_face_set("one", faces=2)
     table = {level: {"one": [level, level]} for level in (1, 2, 3)}
     models = [model("bicubic", 1), model("ours", 2), model("theirs", 3)]
@@ -117,7 +117,7 @@ def test_another_reference_can_be_named(make_face_set: MakeFaceSet) -> None:
     ]
 
 
-def test_scales_are_not_compared_with_each_other(make_face_set: MakeFaceSet) -> None:
+def test_scales_are_not_compared_with_each_other() -> None:
     models = with_bicubic([model("a", 2, scale=8), model("b", 3, scale=4)])
     compared = measure_models(
         models, [make_face_set("one", faces=2)], measures=[ImageQuality(SFMNET)]
@@ -134,7 +134,7 @@ def test_scales_are_not_compared_with_each_other(make_face_set: MakeFaceSet) -> 
 
 
 def test_controls_stand_beside_their_own_network(
-    fused: AffectSRNet, landmarker: Landmarker, make_face_set: MakeFaceSet
+    fused: AffectSRNet, landmarker: Landmarker
 ) -> None:
     faces = make_face_set()
     opened = Opened(fused, landmarker, "", ())
@@ -161,17 +161,13 @@ def test_controls_stand_beside_their_own_network(
 
 
 @pytest.mark.parametrize("learnt", ["one", "digest of one"])
-def test_a_model_is_not_measured_on_what_it_learnt_from(
-    make_face_set: MakeFaceSet, learnt: str
-) -> None:
+def test_a_model_is_not_measured_on_what_it_learnt_from(learnt: str) -> None:
     faces = make_face_set("one")
     with pytest.raises(DataError, match="one was learnt from by ours; a test set must not be"):
         measure_models([model("ours", 2, learnt=(learnt,))], [faces], measures=[])
 
 
-def test_a_landmarker_that_knows_the_answer_has_no_error(
-    landmarker: Landmarker, make_face_set: MakeFaceSet
-) -> None:
+def test_a_landmarker_that_knows_the_answer_has_no_error(landmarker: Landmarker) -> None:
     faces = make_face_set(faces=6)
     with_truth = replace(faces, landmarks=landmarker(faces.at_scale(4).tensor).landmarks.detach())
     description = ModelDescription(name="marks", scale=None, architecture="landmarker")

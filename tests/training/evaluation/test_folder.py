@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.training.evaluation.conftest import MakeFaceSet
+from tests.training.evaluation.sets import make_face_set
 from training.errors import DataError
 from training.evaluation.faces import FaceSet
 from training.evaluation.folder import FolderUpscaler
@@ -16,9 +16,7 @@ def write_images(folder: Path, faces: FaceSet) -> None:
         Image.fromarray(image).save(folder / f"{stem}.png")
 
 
-def test_images_are_matched_by_stem_whatever_their_order(
-    make_face_set: MakeFaceSet, tmp_path: Path
-) -> None:
+def test_images_are_matched_by_stem_whatever_their_order(tmp_path: Path) -> None:
     faces = make_face_set()
     write_images(tmp_path, faces)
     (tmp_path / "notes.txt").write_text("other files do not matter")
@@ -27,9 +25,7 @@ def test_images_are_matched_by_stem_whatever_their_order(
     assert all(map(np.array_equal, images, faces.originals))
 
 
-def test_several_sets_have_subfolders_of_their_names(
-    make_face_set: MakeFaceSet, tmp_path: Path
-) -> None:
+def test_several_sets_have_subfolders_of_their_names(tmp_path: Path) -> None:
     first, second = make_face_set("one"), make_face_set("other")
     write_images(tmp_path / "one", first)
     write_images(tmp_path / "other", second)
@@ -38,9 +34,7 @@ def test_several_sets_have_subfolders_of_their_names(
     assert np.array_equal(upscaler.upscale(second.at_scale(4))[2], second.originals[2])
 
 
-def test_everything_wrong_with_a_folder_is_listed(
-    make_face_set: MakeFaceSet, tmp_path: Path
-) -> None:
+def test_everything_wrong_with_a_folder_is_listed(tmp_path: Path) -> None:
     faces = make_face_set(faces=5)
     write_images(tmp_path, faces)
     (tmp_path / "face_0.png").unlink()
@@ -55,12 +49,12 @@ def test_everything_wrong_with_a_folder_is_listed(
     assert "each of the 5 faces needs one image of 128 x 128 px" in message
 
 
-def test_a_long_list_is_cut_and_counted(make_face_set: MakeFaceSet, tmp_path: Path) -> None:
+def test_a_long_list_is_cut_and_counted(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="face_19 is missing; and 5 more"):
         FolderUpscaler(f"folder:{tmp_path}").upscale(make_face_set(faces=25).at_scale(8))
 
 
-def test_faces_of_one_stem_cannot_be_told_apart(make_face_set: MakeFaceSet, tmp_path: Path) -> None:
+def test_faces_of_one_stem_cannot_be_told_apart(tmp_path: Path) -> None:
     faces = make_face_set(faces=2)
     twins = FaceSet("twins", "", ("a", "a"), faces.originals, faces.landmarks)
     with pytest.raises(DataError, match="twins has several faces named a"):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from model_store.affectsrnet.network import AffectSRNet
 from model_store.landmarks.landmarker import Landmarker
-from tests.training.evaluation.conftest import MakeFaceSet
+from tests.training.evaluation.sets import make_face_set
 from training.errors import DataError
 from training.evaluation.faces import FaceSet, LrFaces
 from training.evaluation.landmark_controls import (
@@ -40,7 +40,7 @@ def given_to(model: Model, faces: FaceSet) -> Tensor:
 
 @pytest.mark.parametrize("control", [c for c in LANDMARK_CONTROLS if c != "teacher"])
 def test_landmarks_of_the_original_never_reach_the_network(
-    fused: AffectSRNet, landmarker: Landmarker, make_face_set: MakeFaceSet, control: LandmarkControl
+    fused: AffectSRNet, landmarker: Landmarker, control: LandmarkControl
 ) -> None:
     """Whatever the originals' landmarks are, the images are the same to the bit."""
     faces = make_face_set()
@@ -51,7 +51,7 @@ def test_landmarks_of_the_original_never_reach_the_network(
 
 
 def test_only_the_control_that_is_named_leakage_sees_the_originals_landmarks(
-    fused: AffectSRNet, landmarker: Landmarker, make_face_set: MakeFaceSet
+    fused: AffectSRNet, landmarker: Landmarker
 ) -> None:
     faces = make_face_set()
     oracle = open_fused(fused, landmarker, "teacher", faces)
@@ -62,18 +62,14 @@ def test_only_the_control_that_is_named_leakage_sees_the_originals_landmarks(
         assert not torch.equal(given, faces.landmarks), control
 
 
-def test_what_a_model_is_shown_holds_no_hr_image_and_no_landmarks(
-    make_face_set: MakeFaceSet,
-) -> None:
+def test_what_a_model_is_shown_holds_no_hr_image_and_no_landmarks() -> None:
     assert {f.name for f in fields(LrFaces)} == {"set_name", "stems", "images", "scale"}
     assert get_type_hints(LrFaces)["images"] != Tensor
     shown = make_face_set().at_scale(8)
     assert {image.shape for image in shown.images} == {(16, 16, 3)}
 
 
-def test_lr_landmarks_are_what_serving_finds(
-    fused: AffectSRNet, landmarker: Landmarker, make_face_set: MakeFaceSet
-) -> None:
+def test_lr_landmarks_are_what_serving_finds(fused: AffectSRNet, landmarker: Landmarker) -> None:
     faces = make_face_set()
     given = given_to(open_fused(fused, landmarker, "lr", faces), faces)
     with torch.inference_mode():
@@ -82,16 +78,14 @@ def test_lr_landmarks_are_what_serving_finds(
     assert not torch.equal(given[0], given[1])
 
 
-def test_mean_landmarks_are_the_same_for_all(
-    fused: AffectSRNet, landmarker: Landmarker, make_face_set: MakeFaceSet
-) -> None:
+def test_mean_landmarks_are_the_same_for_all(fused: AffectSRNet, landmarker: Landmarker) -> None:
     faces = make_face_set()
     given = given_to(open_fused(fused, landmarker, "mean", faces), faces)
     assert all(torch.equal(face, landmarker.mean_landmarks) for face in given)
 
 
 def test_shuffled_landmarks_are_all_there_and_nobody_keeps_their_own(
-    fused: AffectSRNet, landmarker: Landmarker, make_face_set: MakeFaceSet
+    fused: AffectSRNet, landmarker: Landmarker
 ) -> None:
     faces = make_face_set(faces=7)
     own = given_to(open_fused(fused, landmarker, "lr", faces), faces)
@@ -103,16 +97,14 @@ def test_shuffled_landmarks_are_all_there_and_nobody_keeps_their_own(
     assert torch.equal(again, shuffled)
 
 
-def test_one_face_alone_cannot_be_shuffled(
-    fused: AffectSRNet, landmarker: Landmarker, make_face_set: MakeFaceSet
-) -> None:
+def test_one_face_alone_cannot_be_shuffled(fused: AffectSRNet, landmarker: Landmarker) -> None:
     faces = make_face_set(faces=1)
     with pytest.raises(DataError, match="test_faces has one face; landmarks are shuffled between"):
         open_fused(fused, landmarker, "shuffled", faces).upscaler.upscale(faces.at_scale(8))
 
 
 def test_without_landmarks_what_remains_is_the_backbone(
-    fused: AffectSRNet, landmarker: Landmarker, make_face_set: MakeFaceSet
+    fused: AffectSRNet, landmarker: Landmarker
 ) -> None:
     lr = make_face_set().at_scale(8)
     backbone = without_landmarks(fused)

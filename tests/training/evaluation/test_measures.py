@@ -9,7 +9,7 @@ from torch import Tensor
 from model_store.image_tensor import RgbImage, images_to_tensor
 from model_store.landmarks.landmarker import Landmarker
 from model_store.landmarks.topology import LEFT_EYE, MOUTH, RIGHT_EYE
-from tests.training.evaluation.conftest import MakeFaceSet
+from tests.training.evaluation.sets import make_face_set
 from training.evaluation.faces import FaceSet
 from training.evaluation.measures.image_quality import ImageQuality
 from training.evaluation.measures.landmark_distance import LandmarkDistance, LandmarkerFinder
@@ -38,9 +38,7 @@ def darker(faces: FaceSet) -> list[RgbImage]:
 
 
 @pytest.mark.parametrize(("protocol", "prefix"), [(SFMNET, ""), (SPARNET, "sparnet_")])
-def test_image_quality_is_measured_by_its_protocol(
-    make_face_set: MakeFaceSet, protocol: QualityProtocol, prefix: str
-) -> None:
+def test_image_quality_is_measured_by_its_protocol(protocol: QualityProtocol, prefix: str) -> None:
     faces = make_face_set()
     images = darker(faces)
     measure = ImageQuality(protocol)
@@ -59,7 +57,7 @@ def test_image_quality_is_measured_by_its_protocol(
     assert values[f"{prefix}psnr_rgb_db"][0] == pytest.approx(rgb, abs=1e-4)
 
 
-def test_landmark_distance_is_told_apart_by_region(make_face_set: MakeFaceSet) -> None:
+def test_landmark_distance_is_told_apart_by_region() -> None:
     faces = make_face_set(faces=3)
     found = faces.landmarks.clone()
     found[0, list(MOUTH), 0] += 0.04  # a tenth of the 0.4 between the eyes' outer corners
@@ -72,9 +70,7 @@ def test_landmark_distance_is_told_apart_by_region(make_face_set: MakeFaceSet) -
     assert all(np.isnan(of_region[2]) for of_region in values.values())
 
 
-def test_the_landmarker_finds_no_face_where_it_doubts(
-    landmarker: Landmarker, make_face_set: MakeFaceSet
-) -> None:
+def test_the_landmarker_finds_no_face_where_it_doubts(landmarker: Landmarker) -> None:
     faces = make_face_set()
     finder = LandmarkerFinder(landmarker)
     assert not finder.find(faces.originals).isnan().any()
@@ -82,7 +78,7 @@ def test_the_landmarker_finds_no_face_where_it_doubts(
     assert finder.find(faces.originals).isnan().all()
 
 
-def test_lpips_is_zero_for_the_original_alone(make_face_set: MakeFaceSet) -> None:
+def test_lpips_is_zero_for_the_original_alone() -> None:
     torch.manual_seed(0)
     measure = PerceptualDistance(Lpips(SqueezeNetFeatures()).eval())
     faces = make_face_set(faces=2)
@@ -90,9 +86,7 @@ def test_lpips_is_zero_for_the_original_alone(make_face_set: MakeFaceSet) -> Non
     assert measure.measure(darker(faces), faces)["lpips_squeeze"].min() > 0
 
 
-def test_published_lpips_finds_bicubic_further_off_than_a_little_noise(
-    data_root: Path, make_face_set: MakeFaceSet
-) -> None:
+def test_published_lpips_finds_bicubic_further_off_than_a_little_noise(data_root: Path) -> None:
     measure = PerceptualDistance(load_squeeze_lpips(data_root / "weights"))
     faces = make_face_set(faces=2)
     rng = np.random.default_rng(0)

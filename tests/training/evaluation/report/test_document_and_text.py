@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training.evaluation.conftest import MakeFaceSet
+from tests.training.evaluation.sets import make_face_set
 from training.evaluation.comparison import Comparison, compare_results, result_of
 from training.evaluation.faces import FaceSet
 from training.evaluation.measures.measure import Column
@@ -17,7 +17,7 @@ NME = Column("nme", "NME", "by a finder", higher_is_better=False, decimals=4)
 
 
 @pytest.fixture
-def compared(make_face_set: MakeFaceSet) -> Comparison:
+def compared() -> Comparison:
     sets: list[FaceSet] = [make_face_set("one", faces=2), make_face_set("other", faces=2)]
     nan, inf = float("nan"), float("inf")
     values = {
