@@ -51,6 +51,8 @@ class ModelManifest:
         licence: Terms of the weights.
         git_commit: The code that trained them.
         created: UTC time of publication, ISO 8601.
+        allowed_worse: Why it was published although it was found worse than it should be or than
+            the version before it; empty where it was not.
     """
 
     name: str
@@ -65,6 +67,7 @@ class ModelManifest:
     licence: str
     git_commit: str
     created: str
+    allowed_worse: str = ""
 
     @property
     def reference(self) -> str:

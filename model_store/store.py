@@ -119,6 +119,7 @@ class ModelStore:
         training: TrainingRecord,
         licence: str,
         git_commit: str,
+        allowed_worse: str = "",
     ) -> ModelManifest:
         """Write a network's weights as the next version of ``name`` and make it the default.
 
@@ -152,6 +153,7 @@ class ModelStore:
                 licence=licence,
                 git_commit=git_commit,
                 created=datetime.now(UTC).isoformat(timespec="seconds"),
+                allowed_worse=allowed_worse,
             )
             write_manifest(partial / _MANIFEST_NAME, manifest)
             # mkdtemp and safetensors write for the owner alone; the service is another user.

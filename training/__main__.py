@@ -83,6 +83,11 @@ def _parser() -> argparse.ArgumentParser:
     publish = commands.add_parser("publish", help="make a run's best weights a model version")
     publish.add_argument("folder", type=Path, help="the run's folder")
     publish.add_argument("--name", help="model name, if not the run's")
+    publish.add_argument(
+        "--allow-worse",
+        metavar="REASON",
+        help="publish even a worse version; the manifest keeps why",
+    )
     publish.add_argument("--store", type=Path, help="store to publish to, if not the package's")
     for command in (evaluate, publish):
         command.add_argument("--packs", type=Path, default=Path("packs"))
@@ -188,17 +193,20 @@ def _report(options: argparse.Namespace) -> int:
 def _publish(options: argparse.Namespace) -> int:
     from model_store.store import DEFAULT_ROOT, ModelStore
     from training.evaluation.report.text import comparison_text
-    from training.publish import publish_run
+    from training.publish import PublishOptions, publish_run
 
-    manifest, comparison = publish_run(
-        options.folder,
-        name=options.name,
-        packs_root=options.packs,
-        test_packs=options.test,
+    manifest = publish_run(
+        PublishOptions(
+            run=options.folder,
+            packs=options.packs,
+            tests=tuple(options.test),
+            name=options.name,
+            feature_weights=options.feature_weights,
+            allow_worse=options.allow_worse,
+        ),
         store=ModelStore(options.store or DEFAULT_ROOT),
-        feature_weights=options.feature_weights,
+        show=lambda comparison: print(comparison_text(comparison)),
     )
-    print(comparison_text(comparison))
     print(f"published {manifest.reference}")
     return 0
 

@@ -23,3 +23,7 @@ class DivergedError(TrainingError):
 
 class FeatureWeightsError(TrainingError):
     """A file with the weights of a perceptual network is missing, or not what it must be."""
+
+
+class PublishRefusedError(TrainingError):
+    """A run is not good enough, or worse than the version that it would replace."""

@@ -156,6 +156,26 @@ def test_a_manifest_that_contradicts_is_refused(
         store.load("tiny-x4@1")
 
 
+def test_a_reason_for_a_worse_version_is_kept_and_older_manifests_have_none(
+    store: ModelStore, tmp_path: Path
+) -> None:
+    store.publish(
+        AffectSRNet(TINY),
+        name="tiny-x4",
+        metrics={},
+        training=RECORD,
+        licence="Research only",
+        git_commit="abc",
+        allowed_worse="sharper to the eye",
+    )
+    assert store.resolve("tiny-x4").allowed_worse == "sharper to the eye"
+    path = tmp_path / "store/tiny-x4/1/manifest.json"
+    document = json.loads(path.read_text())
+    del document["allowed_worse"]
+    path.write_text(json.dumps(document))
+    assert store.resolve("tiny-x4").allowed_worse == ""
+
+
 def test_a_manifest_cut_short_is_refused(
     store: ModelStore, publish: Publish, tmp_path: Path
 ) -> None:

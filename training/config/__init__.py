@@ -9,7 +9,7 @@ from training.config.faces import (
 )
 from training.config.learning import LossConfig, OptimizerConfig
 from training.config.reading import config_document, load_config, parse_config, parse_section
-from training.config.run import Precision, TrainConfig
+from training.config.run import Precision, PublishConfig, TrainConfig
 from training.config.tasks import (
     LandmarkCurriculumConfig,
     LandmarkTaskConfig,
@@ -27,6 +27,7 @@ __all__ = [
     "LossConfig",
     "OptimizerConfig",
     "Precision",
+    "PublishConfig",
     "SuperResolutionTaskConfig",
     "TrainConfig",
     "config_document",

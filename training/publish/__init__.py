@@ -1,0 +1,5 @@
+"""From a run to a published version, past a gate that compares it with the one it replaces."""
+
+from training.publish.run import PublishOptions, publish_run
+
+__all__ = ["PublishOptions", "publish_run"]
