@@ -254,21 +254,29 @@ def _pairs(
 def _missing_faces(
     results: Sequence[ModelResult], sets: Sequence[FaceSet], columns: Sequence[Column]
 ) -> Iterator[str]:
-    """A note for every number that is not over all faces; of columns with one basis, one note."""
-    for result in results:
-        for faces in sets:
-            missing: dict[str, int] = {}
-            for column in columns:
-                values = result.values[faces.name].get(column.name)
-                if values is not None:
-                    missing.setdefault(column.basis, len(faces) - count_measured(values))
-            for basis, count in missing.items():
-                if count:
-                    scale = result.description.scale
-                    where = result.title if scale is None else f"{result.title}, x{scale}"
-                    yield f"{where}: no face was found in {count} of {len(faces)} images of " + (
-                        f"{faces.name} ({basis}); they are left out there"
-                    )
+    """One note for all numbers of one basis that are not over all faces."""
+    for basis in dict.fromkeys(column.basis for column in columns):
+        names = [column.name for column in columns if column.basis == basis]
+        models: list[str] = []
+        for result in results:
+            counts = [_count_missing(result, faces, names) for faces in sets]
+            lacking = ", ".join(
+                f"{count} of {len(faces)} of {faces.name}"
+                for count, faces in zip(counts, sets, strict=True)
+                if count
+            )
+            scale = result.description.scale
+            if lacking:
+                where = result.title if scale is None else f"{result.title} x{scale}"
+                models.append(f"{where}: {lacking}")
+        if models:
+            yield f"Images without a face, left out there ({basis}): {'; '.join(models)}."
+
+
+def _count_missing(result: ModelResult, faces: FaceSet, names: Sequence[str]) -> int:
+    of_set = result.values[faces.name]
+    measured = [count_measured(of_set[name]) for name in names if name in of_set]
+    return len(faces) - min(measured) if measured else 0
 
 
 def _keep(target: dict[str, Estimate], column: Column, estimate: Estimate | None) -> None:

@@ -86,9 +86,8 @@ def test_a_set_without_any_measured_face_has_no_number_and_no_mean(compared: Com
 
 def test_faces_that_were_not_found_are_said(compared: Comparison) -> None:
     assert compared.notes == (
-        "ours, x8: no face was found in 1 of 2 images of other (a table); they are left out there",
-        "theirs, x8: no face was found in 2 of 2 images of other (a table); they are left out "
-        "there",
+        "Images without a face, left out there (a table): ours x8: 1 of 2 of other; "
+        "theirs x8: 2 of 2 of other.",
     )
 
 

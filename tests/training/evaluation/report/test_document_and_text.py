@@ -92,5 +92,5 @@ def test_the_text_names_protocols_intervals_counts_and_differences(compared: Com
     assert ["nme", "0.1000", "[0.1000,", "0.1000]", "n=1", "-", "-"] in rows
     assert "x8 ours minus bicubic" in text
     assert any(row[:4] == ["psnr_db", "+1.000", "[+1.000,", "+1.000]"] for row in rows)
-    assert text.endswith("left out there")
+    assert text.endswith("(by a finder): bicubic x8: 1 of 2 of one, 2 of 2 of other.")
     assert "Note: Beware." in text
