@@ -10,11 +10,11 @@ from training.checkpoint import LAST_NAME
 from training.config import TrainConfig, load_config
 from training.data.datasets import FaceDataset
 from training.errors import CheckpointError
+from training.loop.trainer import Trainer, TrainResult
 from training.precision import resolve_precision
 from training.processes import DeviceChoice, Processes, open_processes
 from training.provenance import current_commit
 from training.tasks.build import build_task, initialise_from
-from training.trainer import Trainer, TrainResult
 
 
 @dataclass(frozen=True, kw_only=True)

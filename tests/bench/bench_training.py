@@ -41,9 +41,9 @@ from training.data.datasets import FaceDataset
 from training.data.degradation import degrade
 from training.data.draws import BatchDraws
 from training.data.pack import FaceRecord, write_pack
+from training.loop.stepping import Stepper
 from training.precision import forward_autocast, resolve_precision
 from training.processes import DeviceChoice, open_processes
-from training.stepping import Stepper
 from training.tasks.build import build_task
 
 CONFIGS = Path(__file__).parents[2] / "training" / "configs"

@@ -7,10 +7,10 @@ import torch
 from model_store.store import ModelStore
 from training.config import TrainConfig
 from training.data.datasets import FaceDataset
+from training.loop.trainer import Trainer, TrainResult
 from training.processes import open_processes
 from training.tasks.build import build_task
 from training.tasks.task import TrainingTask
-from training.trainer import Trainer, TrainResult
 
 CPU = torch.device("cpu")
 

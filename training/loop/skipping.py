@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 
 from training.errors import DivergedError
-from training.stepping import StepReport
+from training.loop.stepping import StepReport
 
 
 class SkipGuard:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from training.stepping import StepReport
+from training.loop.stepping import StepReport
 
 CURVE_NAME = "curve.jsonl"
 SKIPPED_NAME = "skipped.jsonl"

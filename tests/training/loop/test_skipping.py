@@ -16,9 +16,9 @@ from training.data.datasets import FaceBatch
 from training.data.draws import BatchDraws
 from training.data.pack import Split
 from training.errors import DivergedError
+from training.loop.trainer import Trainer
 from training.losses.terms import LossTerms
 from training.tasks.task import ParameterGroup
-from training.trainer import Trainer
 
 
 class FragileTask:

@@ -13,10 +13,10 @@ from training.config import OptimizerConfig, TrainConfig
 from training.data.datasets import FaceDataset
 from training.data.draws import BatchDraws
 from training.errors import CheckpointError
+from training.loop.weight_average import WeightAverage
 from training.losses.terms import LossTerms
 from training.processes import Processes
 from training.tasks.task import TrainingTask
-from training.weight_average import WeightAverage
 
 # Dropout draws from torch's global generator; its seeds must not coincide with the data's, nor
 # one process's with another's.

@@ -24,10 +24,10 @@ from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.config import OptimizerConfig, SuperResolutionTaskConfig, TrainConfig
 from training.data.pack import open_pack
 from training.errors import CheckpointError, ConfigError
-from training.stepping import StepReport, learning_rate_at
+from training.loop.stepping import StepReport, learning_rate_at
+from training.loop.trainer import Trainer, TrainResult
+from training.loop.weight_average import WeightAverage
 from training.train import name_start
-from training.trainer import Trainer, TrainResult
-from training.weight_average import WeightAverage
 
 
 def test_training_lowers_the_loss_and_leaves_a_curve(

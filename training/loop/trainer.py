@@ -18,11 +18,11 @@ from training.config import TrainConfig
 from training.data.datasets import FaceDataset
 from training.errors import CheckpointError
 from training.image_grid import tile_faces
+from training.loop.run_log import RunLog, open_log
+from training.loop.skipping import SkipGuard
+from training.loop.stepping import Stepper, learning_rate_at
+from training.loop.stopping import STOP_REASONS, StopReason, stop_requests
 from training.processes import Processes
-from training.run_log import RunLog, open_log
-from training.skipping import SkipGuard
-from training.stepping import Stepper, learning_rate_at
-from training.stopping import STOP_REASONS, StopReason, stop_requests
 from training.tasks.task import TrainingTask
 
 
