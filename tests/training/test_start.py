@@ -131,7 +131,7 @@ def test_the_command_line_says_what_it_starts_from(
     assert main(["train", str(config), *places, "--init", start]) == 0
     printed = capsys.readouterr().out
     assert f"starting from {start}; it has every tensor of the network" in printed
-    assert load_checkpoint(tmp_path / "next/last.pt").start == "best.pt"
+    assert load_checkpoint(tmp_path / "next/last.pt").start == "tiny/best.pt"
 
 
 NEXT = """
