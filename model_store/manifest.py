@@ -15,7 +15,7 @@ class TrainingRecord:
     """How a version's weights were made.
 
     Attributes:
-        start: What they started from: "nothing", "name@version", a file's name, or RUN/best.pt.
+        start: What they started from: "nothing", "name@version", a file's name or "run/best.pt".
         data: Names of the face packs with the number of faces learnt from in each.
         data_digests: Digest of each pack's checksums.
         steps: Optimiser steps of the published weights, after the start.

@@ -34,7 +34,8 @@ class Checkpoint:
         validations_since_best: For early stopping.
         skipped_steps: Steps whose loss or gradients were not finite.
         skipped_in_a_row: The last of them without a good one since.
-        start: What the weights started from: "nothing", "name@version", a file's name, or RUN/best.pt.
+        start: What the weights started from: "nothing", "name@version", a file's name or
+            "run/best.pt".
         git_commit: The code that the run was started with.
         format: Of the file that it was read from.
         share_of_run: How far ``ema`` is on the way from the start to the run's own weight average:
