@@ -136,13 +136,13 @@ class Trained:
 
 
 def load_trained(run: Path, *, store: ModelStore) -> Trained:
-    """Load the best weight average of a run.
+    """Load the best weight average of a run, or that of one of its checkpoints (a ``.pt`` file).
 
     Raises:
-        CheckpointError: the run has none.
+        CheckpointError: there is none.
         ConfigError: the landmarker that it was trained with is not published.
     """
-    checkpoint = load_checkpoint(run / BEST_NAME)
+    checkpoint = load_checkpoint(run if run.is_file() else run / BEST_NAME)
     network = network_from(checkpoint.config.task.network)
     network.load_state_dict(checkpoint.ema)
     task = checkpoint.config.task
@@ -153,12 +153,12 @@ def load_trained(run: Path, *, store: ModelStore) -> Trained:
 
 
 def open_network(name: str, *, store: ModelStore) -> Opened:
-    """Open a run's folder, or a published version by its reference.
+    """Open a run's folder or checkpoint, or a published version by its reference.
 
     Raises:
         TrainingError: there is neither, or it cannot be used.
     """
-    if (Path(name) / BEST_NAME).is_file():
+    if (Path(name) / BEST_NAME).is_file() or (name.endswith(".pt") and Path(name).is_file()):
         trained = load_trained(Path(name), store=store)
         made = trained.checkpoint
         origin = describe_origin(made.start, steps=made.step, images_seen=made.images_seen)

@@ -63,7 +63,7 @@ def measure_study(
 def _open_row(
     row: StudyRow, *, runs: Path, store: ModelStore, teacher: Mapping[str, Tensor]
 ) -> Sequence[Model]:
-    name = str(runs / row.run_name) if row.config is not None else row.model
+    name = str(runs / row.run_name / row.weights) if row.config is not None else row.model
     if is_weightless(name):
         return [_placed(weightless_model(name, scale=row.scale), row)]
     opened = open_network(name, store=store)

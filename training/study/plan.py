@@ -9,7 +9,9 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from training.checkpoint import BEST_NAME, LAST_NAME
 from training.config import parse_section
 from training.errors import ConfigError
 from training.evaluation.landmark_controls import LandmarkControl
@@ -60,6 +62,8 @@ class StudyConfig:
         scales: 4, 8 or both.
         max_faces: At most so many faces of each test pack; 0 takes all.
         max_minutes: Longest training of each row; 0 sets no limit.
+        weights: Which weight average of a run is measured: the "best" by its validation, or the
+            "last", for a study of what steps do where the start is hard to better.
         set: Overrides of every row's configuration.
     """
 
@@ -69,6 +73,7 @@ class StudyConfig:
     scales: tuple[int, ...] = (4, 8)
     max_faces: int = 0
     max_minutes: float = 0.0
+    weights: Literal["best", "last"] = "best"
     set: tuple[str, ...] = ()
 
 
@@ -78,6 +83,7 @@ class StudyRow:
 
     Attributes:
         run_name: Name of its run's folder.
+        weights: File of the run that is measured.
         config: None for a model that is not trained by the study.
         init: A version, a file, or the run folder of an earlier row with ``is_init_row``.
         max_minutes: None sets no limit.
@@ -86,6 +92,7 @@ class StudyRow:
     label: str
     scale: int
     run_name: str
+    weights: str
     method: Method | None
     component: Component | None
     config: Path | None
@@ -167,6 +174,7 @@ def _fill_in(
         label=row.label,
         scale=scale,
         run_name=_run_name(name, row.label, scale),
+        weights=BEST_NAME if config.weights == "best" else LAST_NAME,
         method=row.method,
         component=row.component if scale == ABLATION_SCALE else None,
         config=folder / filled(row.config) if row.config else None,

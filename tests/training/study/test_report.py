@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from model_store.store import ModelStore
 from tests.published import publish_untrained
 from tests.training.conftest import MakePack
 from training.__main__ import main
+from training.checkpoint import LAST_NAME, load_checkpoint, save_checkpoint
 from training.errors import TrainingError
 from training.study.report import ReportOptions, report_study
 from training.study.runs import FINISHED_NAME
@@ -142,6 +144,28 @@ def test_a_trained_study_is_not_trained_again(asked: ReportOptions, store: Model
     report_study(asked, store=store, notify=said.append)
     assert best.stat().st_mtime_ns == written
     assert not [line for line in said if "training" in line]
+
+
+def test_last_weights_are_measured_where_the_study_says_so(
+    asked: ReportOptions, store: ModelStore
+) -> None:
+    report_study(asked, store=store, notify=lambda line: None)
+    # Without weights nothing is left but the bicubic skip, which is better than a few steps.
+    last = load_checkpoint(asked.runs / "tiny-plain-simple-x8" / LAST_NAME)
+    empty = {name: torch.zeros_like(value) for name, value in last.ema.items()}
+    save_checkpoint(asked.runs / "tiny-plain-simple-x8" / LAST_NAME, replace(last, ema=empty))
+    best = measured_psnr(asked, "Plain & simple")
+    asked.study.write_text('weights = "last"\n' + STUDY)
+    report_study(asked, store=store, notify=lambda line: None)
+    assert measured_psnr(asked, "Plain & simple") > best + 0.1
+
+
+def measured_psnr(asked: ReportOptions, title: str) -> float:
+    document = json.loads((asked.runs / "tiny" / "report.json").read_text())
+    model = next(m for m in document["models"] if m["title"] == title)
+    psnr = model["sets"]["my_celeba"]["estimates"]["psnr_db"]["mean"]
+    assert isinstance(psnr, float)
+    return psnr
 
 
 def test_a_run_that_was_stopped_goes_on(asked: ReportOptions, store: ModelStore) -> None:
