@@ -20,7 +20,7 @@ from training.config import (
 )
 from training.data.datasets import FaceDataset
 from training.data.draws import BatchDraws
-from training.publish import load_trained
+from training.evaluation.models import load_trained
 from training.tasks.build import build_task
 
 CPU = torch.device("cpu")
