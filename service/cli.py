@@ -28,6 +28,17 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_NO_START = 3
 
+# The columns of a line in `affectsr models`; a version has those that are of its kind.
+_HEADLINE_METRICS = (
+    "psnr_gain_db",
+    "ssim",
+    "lpips_squeeze",
+    "nme_32px",
+    "nme_16px",
+    "mouth_correlation_32px",
+    "mouth_correlation_16px",
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
@@ -183,10 +194,9 @@ def _settings(settings: Settings, *, as_markdown: bool) -> int:
 
 
 def _describe_metrics(metrics: Mapping[str, float]) -> str:
-    """The means over all test sets where there are some: each set by itself fills lines."""
-    means = {name: value for name, value in metrics.items() if name.startswith("mean/")}
-    shown = means or metrics
-    return " ".join(f"{name.removeprefix('mean/')}={value:g}" for name, value in shown.items())
+    """What tells versions apart, as means over the test sets; the manifest has every number."""
+    means = {name: metrics.get(f"mean/{name}", metrics.get(name)) for name in _HEADLINE_METRICS}
+    return " ".join(f"{name}={value:g}" for name, value in means.items() if value is not None)
 
 
 def _print_table(rows: Sequence[Sequence[str]]) -> None:
