@@ -21,6 +21,16 @@ def one_thread() -> None:
 
 
 @pytest.fixture
+def without_mediapipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The faces here are noise to it, and opening it takes longer than all the rest."""
+
+    def not_installed() -> None:
+        raise ImportError("no module named mediapipe")
+
+    monkeypatch.setattr("training.evaluate.MediaPipeMesh", not_installed)
+
+
+@pytest.fixture
 def make_pack(tmp_path: Path) -> MakePack:
     """Write a pack of coarse random "faces" whose landmarks scatter about a grid."""
 

@@ -22,15 +22,7 @@ from training.data.pack import FacePack, FaceRecord, open_pack, write_pack
 from training.errors import TrainingError
 from training.evaluate import EvaluateOptions, Evaluation, evaluate, write_reports
 
-
-@pytest.fixture(autouse=True)
-def without_mediapipe(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The faces here are noise to it, and opening it takes longer than all the rest."""
-
-    def not_installed() -> None:
-        raise ImportError("no module named mediapipe")
-
-    monkeypatch.setattr("training.evaluate.MediaPipeMesh", not_installed)
+pytestmark = pytest.mark.usefixtures("without_mediapipe")
 
 
 @pytest.fixture

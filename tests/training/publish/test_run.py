@@ -41,14 +41,7 @@ def publish(
     return publish_run(options, store=store, show=show)
 
 
-@pytest.fixture(autouse=True)
-def without_mediapipe(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The faces here are noise to it, and opening it takes longer than all the rest."""
-
-    def not_installed() -> None:
-        raise ImportError("no module named mediapipe")
-
-    monkeypatch.setattr("training.evaluate.MediaPipeMesh", not_installed)
+pytestmark = pytest.mark.usefixtures("without_mediapipe")
 
 
 @pytest.fixture

@@ -67,12 +67,7 @@ set = {SIZES.replace("{fused}", "false")}
 """
 
 
-@pytest.fixture(autouse=True)
-def without_mediapipe(monkeypatch: pytest.MonkeyPatch) -> None:
-    def not_installed() -> None:
-        raise ImportError("no module named mediapipe")
-
-    monkeypatch.setattr("training.evaluate.MediaPipeMesh", not_installed)
+pytestmark = pytest.mark.usefixtures("without_mediapipe")
 
 
 @pytest.fixture
