@@ -94,7 +94,7 @@ def blend_with_start(
         config=config,
         ema=interpolate(first, checkpoint.ema, share=best),
         best_score=scores[best],
-        share_of_run=best * checkpoint.share_of_run,
+        share_of_run=best,
     )
     save_checkpoint(target / BEST_NAME, blended)
     return best
