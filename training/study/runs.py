@@ -71,7 +71,7 @@ def check_runs(rows: Sequence[StudyRow], *, runs: Path) -> None:
         TrainingError: runs are missing or made by another configuration; all of them are listed.
     """
     missing = [
-        r.run_name for r in rows if r.config and not (runs / r.run_name / BEST_NAME).is_file()
+        r.run_name for r in rows if r.config and not (runs / r.run_name / r.weights).is_file()
     ]
     if missing:
         raise TrainingError(
@@ -81,7 +81,7 @@ def check_runs(rows: Sequence[StudyRow], *, runs: Path) -> None:
         if row.config is None:
             continue
         expected = replace(load_config(row.config, row.overrides), name=row.run_name)
-        if load_checkpoint(runs / row.run_name / BEST_NAME).config != expected:
+        if load_checkpoint(runs / row.run_name / row.weights).config != expected:
             raise TrainingError(
                 f"{runs / row.run_name} was trained by another configuration than the study's; "
                 "remove it and train it again with --train, or name another folder with --runs"
