@@ -16,12 +16,13 @@ from model_store.errors import ModelStoreError
 from model_store.store import DEFAULT_ROOT, ModelStore
 from service.engine.base import Engine
 from service.engine.torch_engine import load_torch_engine
+from service.engine_room import open_engine_room
 from service.error_handlers import PROBLEM_MEDIA_TYPE, add_error_handlers, describe_problem
 from service.errors import StartupError
 from service.lifecycle import Lifecycle, State
 from service.metrics import Metrics
 from service.middleware import DeclaredLengthMiddleware, RequestMiddleware
-from service.pipeline import open_pipeline
+from service.pipeline import UpscalePipeline
 from service.routes import health, models, upscale
 from service.routes.services import Services
 from service.settings import Settings
@@ -76,10 +77,10 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
-            async with open_pipeline(
+            async with open_engine_room(
                 settings, load_engine, metrics=metrics, clock=clock
-            ) as pipeline:
-                services.pipeline = pipeline
+            ) as room:
+                services.pipeline = UpscalePipeline(room)
                 lifecycle.advance(State.WARM)
                 lifecycle.advance(State.READY)
                 yield

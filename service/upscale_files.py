@@ -7,16 +7,11 @@ from pathlib import Path
 
 from service.app import open_store
 from service.engine.torch_engine import load_torch_engine
+from service.engine_room import StageTimes, open_engine_room
 from service.errors import ServiceError
 from service.images import MediaType
 from service.metrics import Metrics
-from service.pipeline import (
-    StageTimes,
-    UpscaledFile,
-    UpscaleOrder,
-    UpscalePipeline,
-    open_pipeline,
-)
+from service.pipeline import UpscaledFile, UpscaleOrder, UpscalePipeline
 from service.settings import Settings
 
 _MEDIA_TYPES: dict[str, MediaType] = {
@@ -72,12 +67,13 @@ async def upscale_files(
         ModelStoreError: a model cannot be trusted.
         StartupError: the engine cannot be had as the settings ask for it.
     """
-    async with open_pipeline(
+    async with open_engine_room(
         settings,
         lambda: load_torch_engine(open_store(settings), settings),
         metrics=Metrics(max_batch_size=settings.max_batch_size),
         warm_up=False,
-    ) as pipeline:
+    ) as room:
+        pipeline = UpscalePipeline(room)
         for job in jobs:
             try:
                 outcome: str | ServiceError | OSError = await _upscale_one(

@@ -1,15 +1,13 @@
 """POST /v1/upscale."""
 
-import asyncio
-from collections.abc import Coroutine
-from typing import TypeVar
-
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from service.errors import ClientGoneError, NotReadyError, ServiceError
+from service.engine_room import StageTimes
+from service.errors import NotReadyError, ServiceError
 from service.logs import request_id_of_context
-from service.pipeline import StageTimes, UpscaleOrder
+from service.pipeline import UpscaleOrder
+from service.routes.receiving import read_deadline, unless_caller_leaves
 from service.routes.services import Services, services_of
 from service.routes.upscale_openapi import REQUEST, RESPONSES
 from service.routes.upscale_reply import (
@@ -19,11 +17,9 @@ from service.routes.upscale_reply import (
     reply_with_several,
     server_timing,
 )
-from service.routes.upscale_request import read_deadline, read_request
+from service.routes.upscale_request import read_request
 
 router = APIRouter(tags=["upscale"])
-
-T = TypeVar("T")
 
 
 @router.post(
@@ -75,7 +71,7 @@ async def _answer(
         media_type=enclosed_image_type(reply_type),
         deadline=deadline,
     )
-    outcomes = await _unless_caller_leaves(request, services.pipeline.upscale(order, times))
+    outcomes = await unless_caller_leaves(request, services.pipeline.upscale(order, times))
     if len(outcomes) > 1:
         return reply_with_several(
             outcomes,
@@ -86,27 +82,3 @@ async def _answer(
     if isinstance(outcomes[0], ServiceError):
         raise outcomes[0]
     return reply_with_one(outcomes[0], reply_type)
-
-
-async def _unless_caller_leaves(request: Request, work: Coroutine[None, None, T]) -> T:
-    """Wait for the work, but cancel it as soon as nobody waits for its answer.
-
-    Raises:
-        ClientGoneError: the caller closed the connection.
-    """
-    working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_wait_for_disconnect(request))
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        raise ClientGoneError("the caller left before its result was ready")
-    finally:
-        for task in (working, leaving):
-            task.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
-
-
-async def _wait_for_disconnect(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

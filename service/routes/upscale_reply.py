@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from fastapi.responses import JSONResponse, Response
 
 from service.engine.base import Resampling
+from service.engine_room import StageTimes
 from service.errors import NotAcceptableError, ServiceError
 from service.images import MediaType
-from service.pipeline import StageTimes, UpscaledFile
+from service.pipeline import UpscaledFile
 from service.routes.negotiation import preferred_media_type
 from service.schemas import (
     Problem,

@@ -1,0 +1,208 @@
+"""What every request shares: admission in front, the codec, one batcher to the one engine thread.
+
+Both pipelines walk through it; neither they nor the routes know of threads, batches or torch.
+"""
+
+import asyncio
+import math
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+from model_store.image_tensor import RgbImage
+from service.admission import Admission
+from service.batching import BatchLimits, Claim, DynamicBatcher
+from service.engine.base import Engine, ServedModel, UpscaledImage
+from service.engine.thread import EngineThread
+from service.errors import DeadlineExceededError, ServiceError
+from service.images import AlphaMask, DecodedImage, ImageCodec, ImageLimits, MediaType
+from service.metrics import Metrics
+from service.settings import Settings
+
+
+@dataclass
+class StageTimes:
+    """Seconds by stage; of several images that go through a stage at once the slowest counts."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def record(self, stage: str, seconds: float) -> None:
+        self.seconds[stage] = max(seconds, self.seconds.get(stage, 0.0))
+
+
+class EngineRoom:
+    """The way of an image to the engine and back; made by `open_engine_room`."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        thread: EngineThread,
+        codec: ImageCodec,
+        settings: Settings,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        rng: random.Random,
+    ) -> None:
+        self._admission = Admission(
+            settings.admission_capacity, rng=rng, on_change=metrics.inflight_changed
+        )
+        self.batcher: DynamicBatcher[RgbImage, UpscaledImage] = DynamicBatcher(
+            self._run_batch,
+            BatchLimits(
+                max_batch_size=settings.max_batch_size,
+                max_batch_cost=settings.max_batch_pixels,
+                queue_capacity=settings.queue_capacity,
+                max_wait_seconds=settings.max_wait_ms / 1000,
+            ),
+            observer=_QueueObserver(metrics, self._admission),
+            clock=clock,
+        )
+        self._engine = engine
+        self._thread = thread
+        self._codec = codec
+        self._metrics = metrics
+        self._clock = clock
+
+    @property
+    def models(self) -> Sequence[ServedModel]:
+        return self._engine.models
+
+    @asynccontextmanager
+    async def admitted(self, num_images: int, *, deadline: float) -> AsyncIterator[None]:
+        """Let a request's images in until the block ends, which its deadline may end early.
+
+        Raises:
+            OverloadedError: there is no room for them.
+            DeadlineExceededError: the deadline passed.
+        """
+        seconds = deadline - self._clock()
+        with self._admission.admit(num_images):
+            try:
+                async with asyncio.timeout(None if math.isinf(seconds) else seconds):
+                    yield
+            except TimeoutError:
+                raise DeadlineExceededError(
+                    "the deadline passed before the result was ready; send X-Request-Timeout-Ms "
+                    "with a longer one, or retry when the service is less busy"
+                ) from None
+
+    async def decode(self, data: bytes, times: StageTimes) -> DecodedImage:
+        """See `decode_image`."""
+        started_at = self._clock()
+        image = await self._codec.decode(data)
+        times.record("decode", self._clock() - started_at)
+        return image
+
+    async def upscale(
+        self, image: RgbImage, model: ServedModel, *, deadline: float, times: StageTimes
+    ) -> UpscaledImage:
+        """Upscale an image of any size in a batch with others.
+
+        Raises:
+            ServiceError: see `DynamicBatcher.submit`.
+        """
+        # The model is the batcher's key: the engine brings images of every size to its one grid.
+        batched = await self.batcher.submit(
+            model.reference, image, cost=model.output_pixels, deadline=deadline
+        )
+        times.record("queue", batched.queue_seconds)
+        times.record("infer", batched.run_seconds)
+        self._metrics.image_upscaled(landmark_source=batched.result.landmark_source)
+        return batched.result
+
+    async def encode(
+        self, rgb: RgbImage, media_type: MediaType, *, alpha: AlphaMask | None, times: StageTimes
+    ) -> bytes:
+        """See `encode_image`."""
+        started_at = self._clock()
+        data = await self._codec.encode(rgb, media_type, alpha=alpha)
+        times.record("encode", self._clock() - started_at)
+        return data
+
+    async def _run_batch(
+        self, key: str, claim: Claim[RgbImage]
+    ) -> Sequence[UpscaledImage | ServiceError]:
+        def run() -> Sequence[UpscaledImage | ServiceError]:
+            images = claim()
+            return self._engine.upscale(key, images) if images else []
+
+        return await self._thread.run(run)
+
+
+class _QueueObserver:
+    """Passes on what the batcher tells: all of it to the metrics, the rate to admission."""
+
+    def __init__(self, metrics: Metrics, admission: Admission) -> None:
+        self._metrics = metrics
+        self._admission = admission
+
+    def queue_changed(self, *, num_items: int, cost: int) -> None:
+        self._metrics.queue_changed(num_items=num_items, cost=cost)
+
+    def batch_finished(self, *, num_items: int, run_seconds: float) -> None:
+        self._metrics.batch_finished(num_items=num_items)
+        self._admission.batch_finished(num_items=num_items, run_seconds=run_seconds)
+
+    def item_dropped(self, reason: Literal["cancelled", "expired"]) -> None:
+        self._metrics.item_dropped(reason)
+
+    def item_failed(self) -> None:
+        self._metrics.item_failed()
+
+
+@asynccontextmanager
+async def open_engine_room(
+    settings: Settings,
+    load_engine: Callable[[], Engine],
+    *,
+    metrics: Metrics,
+    clock: Callable[[], float] = time.monotonic,
+    rng: random.Random | None = None,
+    warm_up: bool = True,
+) -> AsyncIterator[EngineRoom]:
+    """Load the engine on its thread, warm it up, start the batcher; end them all in reverse.
+
+    Raises:
+        ModelStoreError: a model cannot be trusted.
+        StartupError: the engine cannot be had as the settings ask for it.
+    """
+    thread = EngineThread()
+    codec = ImageCodec(
+        ImageLimits(
+            max_image_bytes=settings.max_image_bytes,
+            min_image_side_px=settings.min_image_side_px,
+            max_image_side_px=settings.max_image_side_px,
+            max_aspect_ratio=settings.max_aspect_ratio,
+        ),
+        num_threads=settings.codec_threads,
+    )
+    try:
+        engine = await thread.run(load_engine)
+        if warm_up:
+            await thread.run(engine.warm_up)
+        room = EngineRoom(
+            engine=engine,
+            thread=thread,
+            codec=codec,
+            settings=settings,
+            metrics=metrics,
+            clock=clock,
+            rng=rng or random.Random(),
+        )
+        for model in engine.models:
+            metrics.model_served(
+                model=model.name, version=model.version, sha256=model.weights_sha256
+            )
+        room.batcher.start()
+        try:
+            yield room
+        finally:
+            await room.batcher.close()
+            await thread.run(engine.close)
+    finally:
+        thread.close()
+        codec.close()
