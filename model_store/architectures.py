@@ -12,6 +12,9 @@ from model_store.baselines.edsr import EDSR, EDSRConfig
 from model_store.baselines.fsrnet import FSRNet, FSRNetConfig
 from model_store.baselines.sparnet import SPARNet, SPARNetConfig
 from model_store.baselines.srcnn import SRCNN, SRCNNConfig
+from model_store.emotion.ddamfn import DDAMFN
+from model_store.emotion.mixed_feature_net import DDAMFNConfig
+from model_store.emotion.mobilefacenet import MobileFaceNetClassifier, MobileFaceNetConfig
 from model_store.landmarks.landmarker import Landmarker, LandmarkerConfig
 
 UpscalerConfig = (
@@ -20,8 +23,12 @@ UpscalerConfig = (
 """What a network from LR faces to HR faces is built from; each names its ``architecture``."""
 Upscaler = AffectSRNet | SRCNN | EDSR | FSRNet | DIC | SPARNet
 """A network from LR faces to HR faces."""
-NetworkConfig = UpscalerConfig | LandmarkerConfig
-Network = Upscaler | Landmarker
+ClassifierConfig = DDAMFNConfig | MobileFaceNetConfig
+"""What a network that tells expressions apart is built from."""
+Classifier = DDAMFN | MobileFaceNetClassifier
+"""A network from aligned crops of faces to their expressions."""
+NetworkConfig = UpscalerConfig | LandmarkerConfig | ClassifierConfig
+Network = Upscaler | Landmarker | Classifier
 
 _CONFIG_CLASSES: Mapping[str, type[NetworkConfig]] = {
     config_class.architecture: config_class
@@ -33,6 +40,8 @@ _CONFIG_CLASSES: Mapping[str, type[NetworkConfig]] = {
         DICConfig,
         SPARNetConfig,
         LandmarkerConfig,
+        DDAMFNConfig,
+        MobileFaceNetConfig,
     )
 }
 
@@ -57,7 +66,16 @@ def network_from(config: NetworkConfig) -> Network:
     """Build an untrained network."""
     if isinstance(config, LandmarkerConfig):
         return Landmarker(config)
+    if isinstance(config, ClassifierConfig):
+        return classifier_from(config)
     return upscaler_from(config)
+
+
+def classifier_from(config: ClassifierConfig) -> Classifier:
+    """Build an untrained network that tells expressions apart."""
+    if isinstance(config, DDAMFNConfig):
+        return DDAMFN(config)
+    return MobileFaceNetClassifier(config)
 
 
 def upscaler_from(config: UpscalerConfig) -> Upscaler:

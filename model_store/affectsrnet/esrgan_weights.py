@@ -4,18 +4,15 @@ RRDB_ESRGAN_x4 has 23 RRDBs, no InstanceNorm, takes RGB in [0, 1] and gives the 
 all of it has a place here, and what has none is reported, never dropped in silence.
 """
 
-import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from model_store.affectsrnet.network import AffectSRNet
+from model_store.weight_files import read_weight_file
 
 # The two key layouts in circulation, each as (its pattern, the same key here).
 _ORIGINAL_KEYS = (
@@ -69,7 +66,7 @@ def load_esrgan_backbone(network: AffectSRNet, path: Path) -> EsrganReport:
         ValueError: the file is no weights file, follows neither layout, lacks a tensor that the
             network needs, or has one of another shape.
     """
-    layout, weights = _translate_keys(_read(path), path)
+    layout, weights = _translate_keys(read_weight_file(path, wrappers=_WRAPPERS), path)
     backbone = {
         key: value
         for key, value in network.state_dict().items()
@@ -101,32 +98,6 @@ def load_esrgan_backbone(network: AffectSRNet, path: Path) -> EsrganReport:
         skipped={reason: tuple(keys) for reason, keys in skipped.items()},
         untouched=tuple(key for key in backbone if key not in taken),
     )
-
-
-def _read(path: Path) -> Mapping[str, Tensor]:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; name a .pth or .safetensors file")
-    if path.suffix == ".safetensors":
-        try:
-            return load_file(path)
-        except SafetensorError as error:
-            raise ValueError(f"{path.name} is no safetensors file: {error}") from error
-    try:
-        stored: object = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(
-            f"{path.name} cannot be read as weights alone (a .pth of tensors, or .safetensors)"
-        ) from error
-    for wrapper in _WRAPPERS:
-        if isinstance(stored, Mapping) and wrapper in stored:
-            stored = stored[wrapper]
-            break
-    if not isinstance(stored, Mapping):
-        raise ValueError(f"{path.name} holds a {type(stored).__name__}, not a table of tensors")
-    weights = {key: value for key, value in stored.items() if isinstance(value, Tensor)}
-    if len(weights) < len(stored):
-        raise ValueError(f"{path.name} holds more than tensors; save the state dict by itself")
-    return weights
 
 
 def _translate_keys(stored: Mapping[str, Tensor], path: Path) -> tuple[str, Mapping[str, Tensor]]:

@@ -144,6 +144,7 @@ def load_trained(run: Path, *, store: ModelStore) -> Trained:
     """
     checkpoint = load_checkpoint(run if run.is_file() else run / BEST_NAME)
     network = network_from(checkpoint.config.task.network)
+    assert isinstance(network, Upscaler | Landmarker)  # what the tasks train
     network.load_state_dict(checkpoint.ema)
     task = checkpoint.config.task
     landmarker = None
@@ -168,7 +169,8 @@ def open_network(name: str, *, store: ModelStore) -> Opened:
     except ModelStoreError as error:
         raise TrainingError(f"{error}; {name} is no run's folder either") from error
     network, record = loaded.module, loaded.manifest.training
-    assert isinstance(network, Upscaler | Landmarker)
+    if not isinstance(network, Upscaler | Landmarker):
+        raise TrainingError(f"{name} tells expressions apart; it makes no images to evaluate")
     origin = describe_origin(record.start, steps=record.steps, images_seen=record.images_seen)
     takes_landmarks = isinstance(network, Upscaler) and needs_landmarks(network.config)
     landmarker = load_landmarker("landmarker", store) if takes_landmarks else None
