@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from model_store.landmarks.distance import normalised_mean_error
 from training.errors import DataError
 from training.evaluation.faces import FaceSet
 from training.evaluation.measures.measure import Column, FaceMeasure
 from training.evaluation.models import BICUBIC, Model, ModelDescription
-from training.quality import Estimate, Values, count_measured, normalised_mean_error
+from training.quality import Estimate, Values, count_measured
 
 GIVEN_LANDMARKS = Column(
     "given_nme",

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from model_store.image_tensor import images_to_tensor, tensor_to_image
+from model_store.landmarks.distance import normalised_mean_error
 from model_store.landmarks.landmarker import Landmarker
 from training.data.draws import step_generator
 from training.data.faceless import make_faceless
@@ -23,7 +24,6 @@ from training.quality import (
     Values,
     calibration_error,
     mouth_opening,
-    normalised_mean_error,
 )
 
 LR_SIDES_PX = (32, 16)

@@ -22,9 +22,7 @@ from training.quality.images import (
 from training.quality.landmarks import (
     RIGHT_WITHIN_NME,
     calibration_error,
-    interocular_distance,
     mouth_opening,
-    normalised_mean_error,
     openings,
 )
 
@@ -42,10 +40,8 @@ __all__ = [
     "estimate_difference",
     "estimate_mean",
     "estimate_over_sets",
-    "interocular_distance",
     "luma",
     "mouth_opening",
-    "normalised_mean_error",
     "openings",
     "paired_differences",
     "psnr",

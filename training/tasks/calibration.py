@@ -6,11 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from model_store.landmarks.distance import normalised_mean_error
 from model_store.landmarks.landmarker import Landmarker
 from training.config import LandmarkTaskConfig, TrainConfig
 from training.data.datasets import FaceBatch
 from training.data.draws import BatchDraws
-from training.quality import RIGHT_WITHIN_NME, normalised_mean_error
+from training.quality import RIGHT_WITHIN_NME
 from training.tasks.landmark_inputs import make_landmark_inputs
 
 _FACELESS_EVERY = 3

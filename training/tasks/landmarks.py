@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model_store.landmarks.distance import interocular_distance, normalised_mean_error
 from model_store.landmarks.landmarker import Landmarker, LandmarkPrediction
 from model_store.landmarks.topology import LEFT_EYE, MOUTH, RIGHT_EYE
 from training.config import LandmarkTaskConfig, TrainConfig
@@ -21,9 +22,7 @@ from training.losses.terms import LossTerms
 from training.precision import forward_autocast
 from training.quality import (
     RIGHT_WITHIN_NME,
-    interocular_distance,
     mouth_opening,
-    normalised_mean_error,
     openings,
 )
 from training.tasks.landmark_inputs import make_landmark_inputs

@@ -9,13 +9,14 @@ from torch import Tensor
 
 from model_store.errors import FaceNotFoundError
 from model_store.image_tensor import RgbImage, images_to_tensor
+from model_store.landmarks.distance import normalised_mean_error
 from model_store.landmarks.fallback import choose_landmarks
 from model_store.landmarks.landmarker import Landmarker
 from model_store.landmarks.mediapipe_mesh import MediaPipeMesh
 from model_store.landmarks.topology import LANDMARK_COUNT, LEFT_EYE, MOUTH, RIGHT_EYE
 from training.evaluation.faces import FaceSet
 from training.evaluation.measures.measure import Column
-from training.quality import Values, normalised_mean_error
+from training.quality import Values
 
 _REGIONS: Mapping[str, Sequence[int] | None] = {
     "whole": None,
