@@ -195,9 +195,13 @@ NOSE = _nodes(_NOSE)
 IRISES = tuple(range(468, LANDMARK_COUNT))  # the right one's centre is 468, the left one's 473
 FACE_OVAL = _nodes(_FACE_OVAL)
 
-# Their distance is the inter-ocular distance, by which landmark errors are divided.
+# The outer corners' distance is the inter-ocular distance, by which landmark errors are divided.
 RIGHT_EYE_OUTER_CORNER = 33
 LEFT_EYE_OUTER_CORNER = 263
+RIGHT_EYE_INNER_CORNER = 133
+LEFT_EYE_INNER_CORNER = 362
+RIGHT_MOUTH_CORNER = 61
+LEFT_MOUTH_CORNER = 291
 # Their distance is the opening of the mouth.
 INNER_LIP_TOP = 13
 INNER_LIP_BOTTOM = 14

@@ -16,6 +16,7 @@ from model_store.landmarks.landmarker import Landmarker, LandmarkerConfig
 from model_store.store import ModelStore
 from tests.published import publish_untrained
 from tests.tiny_baselines import tiny_baseline
+from tests.tiny_classifiers import tiny_classifier
 from tests.training.conftest import MakePack
 from training.__main__ import main
 from training.data.pack import FacePack, FaceRecord, open_pack, write_pack
@@ -164,6 +165,9 @@ def test_fewer_faces_can_be_asked_for(store: ModelStore, packs: Path) -> None:
 def test_what_cannot_be_evaluated_is_named(store: ModelStore, packs: Path) -> None:
     with pytest.raises(TrainingError, match="absent is no run's folder either"):
         run(options(packs, "absent"), store)
+    publish_untrained(store, tiny_classifier("ddamfn"), name="emotion-tiny")
+    with pytest.raises(TrainingError, match="emotion-tiny tells expressions apart; it makes no"):
+        run(options(packs, "emotion-tiny"), store)
     with pytest.raises(TrainingError, match="landmarker finds landmarks, the other models upscale"):
         run(options(packs, "landmarker", "srcnn-x8"), store)
     with pytest.raises(TrainingError, match=r"--against x is none of the models.*srcnn-x8"):
