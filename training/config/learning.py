@@ -52,8 +52,9 @@ class LossConfig:
             trained, as it stands; "landmarks", their coordinates themselves; or the graph network
             of a published AffectSRNet, by its reference. Networks without a graph need one of the
             latter two.
-        expression_weight: Of the features of ``expression_network``; not in the paper.
-        expression_network: Reference of a published network that reads expressions.
+        expression_weight: Of the features of ``expression_network``, which sees both faces aligned
+            by the original's landmarks; not in the paper.
+        expression_network: Reference of a published expression classifier.
         region_weight: Of the L1 distance around eyes, brows and mouth; not in the paper.
     """
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from model_store.emotion.classifier import EmotionClassifier
 from training.config import LossConfig
-from training.losses.expression import ExpressionNetwork, expression_distance
+from training.losses.expression import expression_distance
 from training.losses.nodes import NodeDistance
 from training.losses.pixels import (
     expressive_regions,
@@ -37,7 +38,7 @@ class LossNetworks:
     lpips: Lpips | None = None
     vgg16: CaffeVgg16 | None = None
     nodes: NodeDistance | None = None
-    expression: ExpressionNetwork | None = None
+    expression: EmotionClassifier | None = None
 
 
 class AffectSRLoss:
@@ -77,7 +78,8 @@ class AffectSRLoss:
         Args:
             sr: (N, 3, H, W) RGB around [0, 1], not clamped, float32 or better.
             hr: (N, 3, H, W) RGB in [0, 1].
-            landmarks: (N, 478, 3) of the HR face, for the mask of its regions.
+            landmarks: (N, 478, 3) of the HR face, for the mask of its regions and the expression's
+                frame.
 
         Returns:
             The total, and the mean of each distance under its name, before weighting.
@@ -104,7 +106,7 @@ class AffectSRLoss:
         if self._nodes is not None:
             yield "nodes", config.node_weight, self._nodes(sr, hr)
         if self._expression is not None:
-            distances = expression_distance(self._expression, sr, hr)
+            distances = expression_distance(self._expression, sr, hr, landmarks=landmarks)
             yield "expression", config.expression_weight, distances
         if config.region_weight > 0:
             mask = expressive_regions(landmarks, height=hr.shape[2], width=hr.shape[3])

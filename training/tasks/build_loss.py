@@ -6,13 +6,13 @@ import torch
 from torch import nn
 
 from model_store.affectsrnet.network import AffectSRNet
+from model_store.emotion.classifier import EmotionClassifier
 from model_store.errors import ModelStoreError
 from model_store.landmarks.landmarker import Landmarker
 from model_store.store import ModelStore
 from training.config import LossConfig
 from training.errors import ConfigError
 from training.losses.affectsr_loss import AffectSRLoss, LossNetworks
-from training.losses.expression import ExpressionNetwork
 from training.losses.nodes import Embedder, NodeDistance, embed_by, embed_by_coordinates
 from training.perceptual.lpips import load_squeeze_lpips, load_vgg_lpips
 from training.perceptual.vgg16 import load_caffe_vgg16
@@ -53,7 +53,7 @@ def build_loss(
             raise ValueError("a loss with node embeddings needs a landmarker")
         nodes = NodeDistance(landmarker, _embedder(config.node_embeddings, network, store, device))
     if config.expression_weight > 0:
-        expression = _load_expression_network(config.expression_network, store, device)
+        expression = _load_classifier(config.expression_network, store, device)
     networks = LossNetworks(lpips=lpips, vgg16=vgg16, nodes=nodes, expression=expression)
     return AffectSRLoss(config, networks)
 
@@ -83,11 +83,9 @@ def _graph_of(network: nn.Module) -> nn.Module | None:
     return network.gcn if isinstance(network, AffectSRNet) else None
 
 
-def _load_expression_network(
-    reference: str, store: ModelStore, device: torch.device
-) -> ExpressionNetwork:
+def _load_classifier(reference: str, store: ModelStore, device: torch.device) -> EmotionClassifier:
     network = _load(reference, store, device, key="expression_network")
-    if not isinstance(network, ExpressionNetwork):
+    if not isinstance(network, EmotionClassifier):
         raise ConfigError(
             f"task.loss.expression_network: {reference} is a {type(network).__name__}, which "
             "reads no expressions"

@@ -109,7 +109,7 @@ def test_terms_are_the_distances_of_their_modules(networks: LossNetworks) -> Non
         "lpips_squeeze": networks.lpips(sr, hr),
         "gram": sum(gram_distance(a, b) for a, b in pairs),
         "nodes": networks.nodes(sr, hr),
-        "expression": expression_distance(networks.expression, sr, hr),
+        "expression": expression_distance(networks.expression, sr, hr, landmarks=landmarks),
         "regions": region_distance(sr, hr, mask),
     }
     for name, distances in expected.items():

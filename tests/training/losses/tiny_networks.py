@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from model_store.affectsrnet.landmark_gcn import LandmarkGCN
+from model_store.emotion.classifier import EmotionClassifier
 from model_store.landmarks.landmarker import Landmarker, LandmarkerConfig
 from training.losses.affectsr_loss import LossNetworks
 from training.losses.nodes import NodeDistance, embed_by
@@ -12,11 +13,14 @@ from training.perceptual.squeezenet import SqueezeNetFeatures
 from training.perceptual.vgg16 import CaffeVgg16
 
 
-class MeanColours(nn.Module):
-    """Reads "expressions" from the mean colours of the image's quarters."""
+class MeanColours(EmotionClassifier):
+    """Reads "expressions" from the mean colours of the crop's quarters."""
 
-    def features(self, images: Tensor) -> Tensor:
-        return nn.functional.adaptive_avg_pool2d(images, 2).flatten(1) - 0.4
+    def __init__(self) -> None:
+        super().__init__(12)
+
+    def features(self, crops: Tensor) -> Tensor:
+        return nn.functional.adaptive_avg_pool2d(crops, 2).flatten(1) - 0.4
 
 
 def random_landmarker() -> Landmarker:

@@ -11,6 +11,7 @@ from model_store.landmarks.landmarker import Landmarker, LandmarkerConfig
 from model_store.store import ModelStore
 from tests.published import publish_untrained
 from tests.tiny_baselines import tiny_baseline, tiny_configs
+from tests.tiny_classifiers import tiny_classifier
 from tests.training.conftest import MakePack
 from training.config import LossConfig, SuperResolutionTaskConfig, TrainConfig
 from training.data.datasets import FaceDataset
@@ -105,6 +106,13 @@ def test_a_network_that_does_not_serve_is_named(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         build(config, tiny_baseline("edsr", scale=4), store)
+
+
+@pytest.mark.parametrize("architecture", ["ddamfn", "mobilefacenet"])
+def test_a_published_classifier_compares_expressions(architecture: str, store: ModelStore) -> None:
+    publish_untrained(store, tiny_classifier(architecture), name="emotion-tiny")
+    config = LossConfig(pixel_weight=0.0, expression_weight=1.0, expression_network="emotion-tiny")
+    assert gradient_norm(build(config, tiny_baseline("edsr", scale=4), store)) > 0
 
 
 def test_feature_weights_are_asked_for_only_where_a_term_has_weight(
