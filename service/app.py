@@ -61,7 +61,7 @@ def create_app(
     """
     metrics = Metrics(max_batch_size=settings.max_batch_size)
     lifecycle = Lifecycle(
-        on_change=lambda state: metrics.readiness_changed(is_ready=state is State.READY)
+        on_readiness=lambda is_ready: metrics.readiness_changed(is_ready=is_ready)
     )
     services = Services(
         settings=settings,
@@ -78,7 +78,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
             async with open_engine_room(
-                settings, load_engine, metrics=metrics, clock=clock
+                settings, load_engine, metrics=metrics, lifecycle=lifecycle, clock=clock
             ) as room:
                 services.pipeline = UpscalePipeline(room)
                 lifecycle.advance(State.WARM)

@@ -1,12 +1,11 @@
 """The `affectsr` command: serve | upscale | models | settings.
 
 Exit status: 0 done; 1 an image could not be upscaled; 2 the command line or the settings are
-wrong; 3 the models cannot be loaded or the server cannot start.
+wrong; 3 the models cannot be loaded or the server cannot start; 4 the device was lost.
 """
 
 import argparse
 import asyncio
-import logging
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -21,8 +20,6 @@ from service.settings import (
     settings_markdown,
     unknown_environment_names,
 )
-
-logger = logging.getLogger(__name__)
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -93,39 +90,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(settings: Settings) -> int:
-    import uvicorn
-
-    from service.app import create_app
-    from service.lifecycle import SignalledServer, State
     from service.logs import configure_logging
-    from service.routes.services import services_in
+    from service.server import serve
 
     configure_logging(settings.log_level, settings.log_format)
-
-    def report(error: Exception) -> None:
-        logger.error("cannot start: %s", error)
-        # uvicorn would write the traceback of what the line above says.
-        logging.getLogger("uvicorn.error").disabled = True
-
-    app = create_app(settings, on_startup_failure=report)
-    lifecycle = services_in(app).lifecycle
-    server = SignalledServer(
-        uvicorn.Config(
-            app,
-            host=settings.http_host,
-            port=settings.http_port,
-            log_config=None,
-            access_log=False,  # it would write query strings; RequestMiddleware writes the lines
-            lifespan="on",
-            ws="none",
-            server_header=False,
-            timeout_keep_alive=settings.keep_alive_seconds,
-            timeout_graceful_shutdown=settings.shutdown_grace_seconds,
-        ),
-        on_signal=lambda: lifecycle.advance(State.DRAINING),
-    )
-    server.run()
-    return 0
+    return serve(settings)
 
 
 def _upscale(settings: Settings, options: argparse.Namespace) -> int:

@@ -19,6 +19,7 @@ from service.engine.base import Engine, ServedModel, UpscaledImage
 from service.engine.thread import EngineThread
 from service.errors import DeadlineExceededError, ServiceError
 from service.images import AlphaMask, DecodedImage, ImageCodec, ImageLimits, MediaType
+from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.settings import Settings
 
@@ -44,6 +45,7 @@ class EngineRoom:
         codec: ImageCodec,
         settings: Settings,
         metrics: Metrics,
+        lifecycle: Lifecycle,
         clock: Callable[[], float],
         rng: random.Random,
     ) -> None:
@@ -57,8 +59,9 @@ class EngineRoom:
                 max_batch_cost=settings.max_batch_pixels,
                 queue_capacity=settings.queue_capacity,
                 max_wait_seconds=settings.max_wait_ms / 1000,
+                stall_seconds=settings.device_stall_seconds,
             ),
-            observer=_QueueObserver(metrics, self._admission),
+            observer=_QueueObserver(metrics, self._admission, lifecycle),
             clock=clock,
         )
         self._engine = engine
@@ -134,11 +137,12 @@ class EngineRoom:
 
 
 class _QueueObserver:
-    """Passes on what the batcher tells: all of it to the metrics, the rate to admission."""
+    """Passes on what the batcher tells: its counts, the rate to admission, the device's state."""
 
-    def __init__(self, metrics: Metrics, admission: Admission) -> None:
+    def __init__(self, metrics: Metrics, admission: Admission, lifecycle: Lifecycle) -> None:
         self._metrics = metrics
         self._admission = admission
+        self._lifecycle = lifecycle
 
     def queue_changed(self, *, num_items: int, cost: int) -> None:
         self._metrics.queue_changed(num_items=num_items, cost=cost)
@@ -153,6 +157,15 @@ class _QueueObserver:
     def item_failed(self) -> None:
         self._metrics.item_failed()
 
+    def batch_split(self) -> None:
+        self._metrics.batch_split()
+
+    def device_stalled(self, *, is_stalled: bool) -> None:
+        self._lifecycle.device_stalled(is_stalled=is_stalled)
+
+    def device_lost(self, reason: str) -> None:
+        self._lifecycle.fail(reason)
+
 
 @asynccontextmanager
 async def open_engine_room(
@@ -160,6 +173,7 @@ async def open_engine_room(
     load_engine: Callable[[], Engine],
     *,
     metrics: Metrics,
+    lifecycle: Lifecycle,
     clock: Callable[[], float] = time.monotonic,
     rng: random.Random | None = None,
     warm_up: bool = True,
@@ -190,6 +204,7 @@ async def open_engine_room(
             codec=codec,
             settings=settings,
             metrics=metrics,
+            lifecycle=lifecycle,
             clock=clock,
             rng=rng or random.Random(),
         )
@@ -202,7 +217,10 @@ async def open_engine_room(
             yield room
         finally:
             await room.batcher.close()
-            await thread.run(engine.close)
+            if room.batcher.has_lost_device:
+                thread.abandon()
+            else:
+                await thread.run(engine.close)
     finally:
         thread.close()
         codec.close()

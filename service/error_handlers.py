@@ -70,6 +70,13 @@ PROBLEMS: dict[type[ServiceError], ProblemKind] = {
     errors.OverloadedError: ProblemKind(429, "overloaded", "The service is full", True),
     errors.QueueFullError: ProblemKind(503, "queue-full", "The queue is full", True),
     errors.NotReadyError: ProblemKind(503, "not-ready", "The service is not ready", True),
+    errors.DeviceMemoryError: ProblemKind(
+        503, "device-memory", "The device's memory is full", is_retryable=True
+    ),
+    errors.DeviceStalledError: ProblemKind(
+        503, "device-stalled", "The device does not answer", is_retryable=True
+    ),
+    errors.DeviceLostError: ProblemKind(503, "device-lost", "The device failed", True),
     errors.DeadlineExceededError: ProblemKind(
         504, "deadline-exceeded", "The deadline passed", is_retryable=True
     ),

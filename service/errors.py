@@ -129,6 +129,18 @@ class NotReadyError(CapacityError):
     """The service is starting, or is on its way out."""
 
 
+class DeviceMemoryError(CapacityError):
+    """What was to be run does not fit the device's memory now."""
+
+
+class DeviceStalledError(CapacityError):
+    """The device has not answered for far longer than it ever took; it may yet come back."""
+
+
+class DeviceLostError(CapacityError):
+    """The device fails whatever it is given, so the process must end."""
+
+
 class DeadlineExceededError(CapacityError):
     """The request's deadline passed before its result was there."""
 

@@ -1,17 +1,8 @@
-"""The service's life: starting -> warm -> ready -> draining -> dead, and what signals do to it."""
+"""The service's life: starting -> warm -> ready -> draining -> dead."""
 
-import asyncio
-import contextlib
 import logging
-import signal
-import socket
-import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from enum import Enum
-from types import FrameType
-
-import uvicorn
 
 logger = logging.getLogger(__name__)
 
@@ -29,12 +20,21 @@ class State(Enum):
 _ORDER = list(State)
 
 
-class Lifecycle:
-    """The one place that knows the state; it only ever moves forward."""
+def _tell_nobody(is_ready: bool) -> None:
+    """What a lifecycle does that nobody listens to."""
 
-    def __init__(self, *, on_change: Callable[[State], None]) -> None:
+
+class Lifecycle:
+    """The one place that knows the state, which only ever moves forward.
+
+    Readiness may fall and rise again meanwhile: while the device does not answer.
+    """
+
+    def __init__(self, *, on_readiness: Callable[[bool], None] = _tell_nobody) -> None:
         self._state = State.STARTING
-        self._on_change = on_change
+        self._is_stalled = False
+        self._failure: str | None = None
+        self._on_readiness = on_readiness
 
     @property
     def state(self) -> State:
@@ -43,7 +43,17 @@ class Lifecycle:
     @property
     def is_ready(self) -> bool:
         """Whether new work should be sent here."""
-        return self._state is State.READY
+        return self._state is State.READY and not self._is_stalled
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether the device does not answer for now."""
+        return self._is_stalled
+
+    @property
+    def failure(self) -> str | None:
+        """Why the process must end, if it must."""
+        return self._failure
 
     @property
     def is_live(self) -> bool:
@@ -55,48 +65,18 @@ class Lifecycle:
         if _ORDER.index(state) <= _ORDER.index(self._state):
             return
         self._state = state
-        self._on_change(state)
+        self._on_readiness(self.is_ready)
         logger.info("the service is %s", state.value)
 
+    def device_stalled(self, *, is_stalled: bool) -> None:
+        """Take readiness away while the device does not answer."""
+        self._is_stalled = is_stalled
+        self._on_readiness(self.is_ready)
+        logger.warning("the device %s", "does not answer" if is_stalled else "answers again")
 
-class SignalledServer(uvicorn.Server):
-    """uvicorn with our signals: readiness falls first, and a clean end exits 0.
-
-    uvicorn raises a caught signal again once it has shut down, which ends a drained process by
-    signal (status 143) where an orchestrator expects 0.
-    """
-
-    def __init__(self, config: uvicorn.Config, *, on_signal: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._on_signal = on_signal
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        for server in self.servers:
-            for listener in server.sockets:
-                host, port = listener.getsockname()[:2]
-                logger.info("listening on http://%s:%d; documentation at /docs", host, port)
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        if sys.platform == "win32" or threading.current_thread() is not threading.main_thread():
-            with super().capture_signals():  # no loop there handles signals; uvicorn knows a way
-                yield
-            return
-        # The loop's handlers, not signal.signal's: those interrupt the main thread anywhere, also
-        # inside a lock of logging or of the metrics that the handler then needs.
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        try:
-            yield
-        finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """First signal: finish what is admitted, then exit; second: exit without waiting."""
-        if self.should_exit:
-            self.force_exit = True
-        self.should_exit = True
-        self._on_signal()
+    def fail(self, reason: str) -> None:
+        """Neither ready nor live any more: the server ends the process; the first reason counts."""
+        if self._failure is None:
+            self._failure = reason
+            logger.error("the device is lost: %s", reason)
+        self.advance(State.DEAD)

@@ -35,6 +35,9 @@ class Metrics:
             "cancelled", "Work dropped because nobody waits for it.", "where"
         )
         self._poisoned = self._counter("poisoned", "Images that the model failed on, alone.")
+        self._oom_splits = self._counter(
+            "oom_splits", "Batches that did not fit the device's memory and were run in parts."
+        )
         self._landmark_source = self._counter(
             "landmark_source", "Upscaled images by where their landmarks came from.", "source"
         )
@@ -93,6 +96,9 @@ class Metrics:
 
     def item_failed(self) -> None:
         self._poisoned.inc()
+
+    def batch_split(self) -> None:
+        self._oom_splits.inc()
 
     # --- the service ---
 

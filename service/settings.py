@@ -83,6 +83,13 @@ class Settings(BaseSettings):
         "never wins.",
         json_schema_extra={"unit": "ms"},
     )
+    device_stall_seconds: float = Field(
+        10,
+        gt=0,
+        description="A batch that runs for longer than this, and for twice as long as any before, "
+        "is taken for hung: its callers are answered 503 and readiness falls.",
+        json_schema_extra={"unit": "s"},
+    )
     queue_capacity: int = Field(
         128,
         ge=2,

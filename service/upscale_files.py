@@ -10,6 +10,7 @@ from service.engine.torch_engine import load_torch_engine
 from service.engine_room import StageTimes, open_engine_room
 from service.errors import ServiceError
 from service.images import MediaType
+from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.pipeline import UpscaledFile, UpscaleOrder, UpscalePipeline
 from service.settings import Settings
@@ -71,6 +72,7 @@ async def upscale_files(
         settings,
         lambda: load_torch_engine(open_store(settings), settings),
         metrics=Metrics(max_batch_size=settings.max_batch_size),
+        lifecycle=Lifecycle(),
         warm_up=False,
     ) as room:
         pipeline = UpscalePipeline(room)

@@ -84,6 +84,10 @@ class Engine(Protocol):
 
         Returns:
             One result, or the error of that image alone, for each image in order.
+
+        Raises:
+            DeviceMemoryError: they do not fit the device's memory together.
+            DeviceLostError: the device fails whatever it is given.
         """
         ...
 

@@ -13,6 +13,7 @@ class EngineThread:
 
     def __init__(self) -> None:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="engine")
+        self._is_abandoned = False
 
     async def run(self, work: Callable[[], T]) -> T:
         """Run it behind what was given before; a cancelled wait does not stop work that runs."""
@@ -20,4 +21,11 @@ class EngineThread:
 
     def close(self) -> None:
         """Wait for the work that runs, drop what has not begun, end the thread."""
-        self._executor.shutdown(cancel_futures=True)
+        self._executor.shutdown(wait=not self._is_abandoned, cancel_futures=True)
+
+    def abandon(self) -> None:
+        """Wait no more for the work that runs: it may hang in the device for ever.
+
+        The interpreter still waits for the thread when it ends by itself; see `service.cli`.
+        """
+        self._is_abandoned = True

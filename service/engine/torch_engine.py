@@ -23,6 +23,7 @@ from model_store.landmarks.mediapipe_mesh import MediaPipeMesh
 from model_store.manifest import ModelManifest
 from model_store.store import LoadedModel, ModelStore
 from service.engine.base import ServedModel, UpscaledImage
+from service.engine.device_faults import DeviceGuard
 from service.engine.grid import GridPlacement
 from service.engine.landmark_finders import (
     FoundLandmarks,
@@ -54,6 +55,7 @@ class TorchEngine:
         self._networks = {model.reference: (model, network) for model, network in networks}
         self._finder = finder
         self._device = device
+        self._guard = DeviceGuard(device)
         self._cpu_dtype = cpu_dtype
         self._max_batch_size = max_batch_size
 
@@ -71,8 +73,13 @@ class TorchEngine:
             for size in sorted(sizes):
                 self.upscale(model.reference, [grey] * size)
 
-    @torch.inference_mode()
     def upscale(
+        self, reference: str, images: Sequence[RgbImage]
+    ) -> Sequence[UpscaledImage | ServiceError]:
+        return self._guard.call(lambda: self._upscale(reference, images))
+
+    @torch.inference_mode()
+    def _upscale(
         self, reference: str, images: Sequence[RgbImage]
     ) -> Sequence[UpscaledImage | ServiceError]:
         model, network = self._networks[reference]

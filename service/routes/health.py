@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from service.errors import NotReadyError
+from service.errors import DeviceStalledError, NotReadyError
 from service.lifecycle import State
 from service.routes.services import services_of
 from service.schemas import Health, Problem
@@ -32,6 +32,8 @@ async def livez(request: Request) -> Health:
 async def readyz(request: Request) -> Health:
     """Whether new work should be sent here: the models are loaded and it does not drain."""
     lifecycle = services_of(request).lifecycle
+    if lifecycle.is_stalled:
+        raise DeviceStalledError("the device does not answer; send work to another replica")
     if not lifecycle.is_ready:
         raise NotReadyError(f"the service is {lifecycle.state.value}; send work to another replica")
     return Health(status=State.READY.value)

@@ -89,7 +89,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
             422: "A parameter, or the image's size, is out of bounds.",
             429: "The service is full; Retry-After says when to come back.",
             500: "The model failed on this image.",
-            503: "The service is starting or stopping.",
+            503: "The service is starting or stopping, or its device does not answer.",
             504: "The deadline passed.",
         }.items()
     },

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -19,13 +19,14 @@ END_SECONDS = 30
 
 
 class ServerProcess:
-    """`affectsr serve` as a child process; its log lines are read as they come."""
+    """A server as a child process; its log lines are read as they come."""
 
-    def __init__(self, environment: dict[str, str], *, port: int) -> None:
+    def __init__(self, arguments: Sequence[str], variables: Mapping[str, object]) -> None:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("AFFECTSR_")}
+        ours = {f"AFFECTSR_{name}".upper(): str(value) for name, value in variables.items()}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "service", "serve", "--port", str(port)],
-            env={**inherited, "AFFECTSR_LOG_FORMAT": "json", **environment},
+            [sys.executable, "-m", *arguments],
+            env={**inherited, "AFFECTSR_LOG_FORMAT": "json", **ours},
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             text=True,
@@ -75,20 +76,36 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def serve(tiny_models: Path) -> Iterator[Callable[..., ServerProcess]]:
-    """Start servers, with variables as keyword arguments; all are gone after the test."""
-    started: list[ServerProcess] = []
+def started() -> Iterator[list[ServerProcess]]:
+    """Servers that are gone after the test."""
+    servers: list[ServerProcess] = []
+    yield servers
+    for server in servers:
+        server.kill()
 
-    def start(*, port: int = 0, **variables: object) -> ServerProcess:
-        environment = {
-            "AFFECTSR_MODEL_ROOT": str(tiny_models),
-            "AFFECTSR_TORCH_NUM_THREADS": "1",
-            "AFFECTSR_MAX_BATCH_SIZE": "2",
-        }
-        environment |= {f"AFFECTSR_{k}".upper(): str(v) for k, v in variables.items()}
-        started.append(ServerProcess(environment, port=port))
+
+@pytest.fixture
+def serve(tiny_models: Path, started: list[ServerProcess]) -> Callable[..., ServerProcess]:
+    """Start `affectsr serve`, with settings as keyword arguments."""
+
+    def start(*, port: int = 0, **settings: object) -> ServerProcess:
+        defaults = {"model_root": tiny_models, "torch_num_threads": 1, "max_batch_size": 2}
+        arguments = ["service", "serve", "--port", str(port)]
+        started.append(ServerProcess(arguments, {**defaults, **settings}))
         return started[-1]
 
-    yield start
-    for server in started:
-        server.kill()
+    return start
+
+
+@pytest.fixture
+def serve_stub(started: list[ServerProcess]) -> Callable[..., ServerProcess]:
+    """Start the stub server with arguments of its own, and settings as keyword arguments."""
+
+    def start(*arguments: str, **settings: object) -> ServerProcess:
+        defaults = {"http_port": 0, "codec_threads": 1}
+        started.append(
+            ServerProcess(["tests.e2e.stub_server", *arguments], {**defaults, **settings})
+        )
+        return started[-1]
+
+    return start

@@ -1,15 +1,9 @@
-import asyncio
-import signal
-
-import pytest
-import uvicorn
-
-from service.lifecycle import Lifecycle, SignalledServer, State
+from service.lifecycle import Lifecycle, State
 
 
 def test_life_only_moves_forward() -> None:
-    seen: list[State] = []
-    lifecycle = Lifecycle(on_change=seen.append)
+    seen: list[bool] = []
+    lifecycle = Lifecycle(on_readiness=seen.append)
     assert (lifecycle.is_ready, lifecycle.is_live) == (False, True)
     lifecycle.advance(State.READY)
     lifecycle.advance(State.WARM)
@@ -20,19 +14,24 @@ def test_life_only_moves_forward() -> None:
     assert (lifecycle.is_ready, lifecycle.is_live) == (False, True)
     lifecycle.advance(State.DEAD)
     assert not lifecycle.is_live
-    assert seen == [State.READY, State.DRAINING, State.DEAD]
+    assert seen == [True, False, False]
 
 
-@pytest.mark.anyio
-async def test_first_signal_drains_and_the_second_does_not_wait() -> None:
-    told: list[str] = []
-    server = SignalledServer(uvicorn.Config(app="none:none"), on_signal=lambda: told.append("told"))
-    with server.capture_signals():
-        signal.raise_signal(signal.SIGTERM)
-        await asyncio.sleep(0.05)
-        assert (server.should_exit, server.force_exit) == (True, False)
-        signal.raise_signal(signal.SIGINT)
-        await asyncio.sleep(0.05)
-        assert server.force_exit
-    assert told == ["told", "told"]
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+def test_readiness_falls_while_the_device_does_not_answer() -> None:
+    seen: list[bool] = []
+    lifecycle = Lifecycle(on_readiness=seen.append)
+    lifecycle.advance(State.READY)
+    lifecycle.device_stalled(is_stalled=True)
+    assert (lifecycle.is_ready, lifecycle.is_live) == (False, True)
+    lifecycle.device_stalled(is_stalled=False)
+    assert lifecycle.is_ready
+    assert seen == [True, False, True]
+
+
+def test_failure_ends_readiness_and_life_and_the_first_reason_stays() -> None:
+    lifecycle = Lifecycle()
+    lifecycle.advance(State.READY)
+    lifecycle.fail("an illegal access")
+    lifecycle.fail("something later")
+    assert (lifecycle.is_ready, lifecycle.is_live) == (False, False)
+    assert lifecycle.failure == "an illegal access"

@@ -2,105 +2,13 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from service.batching import Batched, BatchLimits, Claim, DynamicBatcher
-from service.errors import (
-    DeadlineExceededError,
-    ItemFailedError,
-    NotReadyError,
-    QueueFullError,
-    ServiceError,
-)
+from service.batching import BatchLimits, Claim, DynamicBatcher
+from service.errors import DeadlineExceededError, ItemFailedError, NotReadyError, QueueFullError
 from tests.fakes import ManualClock
+from tests.service.batching.bench import FOREVER, LIMITS, Bench, Recorder, results, settle
 
 pytestmark = pytest.mark.anyio
-
-FOREVER = float("inf")
-LIMITS = BatchLimits(max_batch_size=16, max_batch_cost=16, queue_capacity=64)
-
-
-class Recorder:
-    """Observes the batcher."""
-
-    def __init__(self) -> None:
-        self.depth = 0
-        self.cost = 0
-        self.finished: list[int] = []
-        self.dropped: list[str] = []
-        self.num_failed = 0
-
-    def queue_changed(self, *, num_items: int, cost: int) -> None:
-        self.depth, self.cost = num_items, cost
-
-    def batch_finished(self, *, num_items: int, run_seconds: float) -> None:
-        self.finished.append(num_items)
-
-    def item_dropped(self, reason: str) -> None:
-        self.dropped.append(reason)
-
-    def item_failed(self) -> None:
-        self.num_failed += 1
-
-
-class Device:
-    """Runs batches one by one, as a device does; answers "<item>!" for each item."""
-
-    def __init__(self) -> None:
-        self.batches: list[list[str]] = []
-        self.may_run = asyncio.Event()
-        self.may_run.set()
-        self.poison: set[str] = set()
-        self.bad_items: set[str] = set()
-        self._one_at_a_time = asyncio.Lock()
-
-    async def __call__(self, key: str, claim: Claim[str]) -> Sequence[str | ServiceError]:
-        async with self._one_at_a_time:
-            await self.may_run.wait()
-            items = list(claim())
-            self.batches.append(items)
-            await asyncio.sleep(0)
-            if self.poison & set(items):
-                raise RuntimeError("a kernel failed")
-            return [ItemFailedError(i) if i in self.bad_items else f"{i}!" for i in items]
-
-
-class Bench:
-    """A started batcher with its device, observer and clock."""
-
-    def __init__(self, limits: BatchLimits = LIMITS) -> None:
-        self.device = Device()
-        self.recorder = Recorder()
-        self.clock = ManualClock()
-        self.batcher: DynamicBatcher[str, str] = DynamicBatcher(
-            self.device, limits, observer=self.recorder, clock=self.clock
-        )
-        self.batcher.start()
-
-    def submit(
-        self, item: str, *, key: str = "x4", cost: int = 1, deadline: float = FOREVER
-    ) -> asyncio.Task[Batched[str]]:
-        return asyncio.create_task(
-            self.batcher.submit(key, item, cost=cost, deadline=deadline), name=item
-        )
-
-    async def busy(self) -> asyncio.Task[Batched[str]]:
-        """Occupy the device with one item until `may_run` is set again."""
-        self.device.may_run.clear()
-        task = self.submit("first")
-        await settle()
-        return task
-
-
-async def settle() -> None:
-    """Let every task run until all of them wait for something."""
-    for _ in range(20):
-        await asyncio.sleep(0)
-
-
-async def results(tasks: Sequence[asyncio.Task[Batched[str]]]) -> list[str]:
-    return [batched.result for batched in await asyncio.gather(*tasks)]
 
 
 async def test_lone_item_runs_at_once() -> None:
@@ -179,11 +87,11 @@ async def test_idle_device_waits_for_company_when_told_to() -> None:
         BatchLimits(max_batch_size=16, max_batch_cost=16, queue_capacity=64, max_wait_seconds=60)
     )
     first = bench.submit("a")
-    await settle()
+    await asyncio.sleep(30)
     assert bench.device.batches == []
-    bench.clock.advance(60)
     await results([first, bench.submit("b")])
     assert bench.device.batches == [["a", "b"]]
+    assert bench.device.calls[0].at == 60
 
 
 async def test_full_batch_does_not_wait_for_more() -> None:
@@ -226,7 +134,7 @@ async def test_expired_item_is_answered_and_not_run() -> None:
     hurried = bench.submit("hurried", deadline=bench.clock() + 1)
     patient = bench.submit("patient")
     await settle()
-    bench.clock.advance(2)
+    await asyncio.sleep(2)
     bench.device.may_run.set()
     await results([first, patient])
     with pytest.raises(DeadlineExceededError, match="deadline passed while the image waited"):
@@ -242,36 +150,12 @@ async def test_item_that_expires_in_a_prefetched_batch_is_not_run() -> None:
     patient = bench.submit("patient")
     await settle()
     assert bench.recorder.depth == 0  # both have left the queue for the batch that runs next
-    bench.clock.advance(2)
+    await asyncio.sleep(2)
     bench.device.may_run.set()
     assert await results([first, patient]) == ["first!", "patient!"]
     with pytest.raises(DeadlineExceededError):
         await hurried
     assert bench.device.batches == [["first"], ["patient"]]
-
-
-async def test_poisoned_item_fails_alone() -> None:
-    bench = Bench()
-    bench.device.poison = {"5"}
-    bench.batcher.hold(until_queued=16)
-    tasks = [bench.submit(str(n)) for n in range(16)]
-    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-    assert isinstance(outcomes[5], ItemFailedError)
-    innocent = [o.result for o in outcomes if isinstance(o, Batched)]
-    assert innocent == [f"{n}!" for n in range(16) if n != 5]
-    assert len(bench.device.batches) == 1 + 2 * 4  # 2 log2 16 more calls
-    assert bench.recorder.num_failed == 1
-
-
-async def test_item_may_fail_inside_a_batch_that_succeeds() -> None:
-    bench = Bench()
-    bench.device.bad_items = {"b"}
-    bench.batcher.hold(until_queued=3)
-    tasks = [bench.submit(name) for name in "abc"]
-    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-    assert isinstance(outcomes[1], ItemFailedError)
-    assert [o.result for o in outcomes if isinstance(o, Batched)] == ["a!", "c!"]
-    assert len(bench.device.batches) == 1
 
 
 async def test_runner_that_answers_too_little_hurts_nobody_else() -> None:
@@ -333,55 +217,28 @@ async def test_times_are_the_wait_and_the_run() -> None:
     assert (batched.queue_seconds, batched.run_seconds) == (2, 3)
 
 
-Step = tuple[str, int]
+async def test_fault_of_the_loops_own_body_ends_neither_the_loop_nor_a_wait() -> None:
+    class Faulty(Recorder):
+        def __init__(self) -> None:
+            super().__init__()
+            self.is_faulty = False
 
+        def item_dropped(self, reason: str) -> None:
+            if self.is_faulty:
+                raise RuntimeError("a full disk, say")
 
-@given(
-    st.lists(
-        st.tuples(st.sampled_from(["submit", "cancel", "expire", "poison", "run"]), st.integers(0)),
-        max_size=40,
-    )
-)
-def test_every_caller_gets_its_own_answer_whatever_happens(steps: list[Step]) -> None:
-    asyncio.run(_walk(steps))
+    async def run(key: str, claim: Claim[str]) -> Sequence[str]:
+        return [f"{item}!" for item in claim()]
 
-
-async def _walk(steps: list[Step]) -> None:
-    bench = Bench(BatchLimits(max_batch_size=4, max_batch_cost=8, queue_capacity=1000))
-    tasks: list[asyncio.Task[Batched[str]]] = []
-    await bench.busy()
-    for number, (action, value) in enumerate(steps):
-        name = f"item{number}"
-        chosen = tasks[value % len(tasks)] if tasks else None
-        match action:
-            case "submit":
-                deadline = bench.clock() + 1 + value % 3
-                tasks.append(
-                    bench.submit(name, key="xy"[value % 2], cost=1 + value % 3, deadline=deadline)
-                )
-            case "cancel" if chosen is not None:
-                chosen.cancel()
-            case "poison" if chosen is not None:
-                bench.device.poison.add(chosen.get_name())
-            case "expire":
-                bench.clock.advance(1)
-            case "run":
-                bench.device.may_run.set()
-        await settle()
-        bench.device.may_run.clear()
-    bench.device.may_run.set()
-    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-    await bench.batcher.close()
-    ran = [item for batch in bench.device.batches for item in batch]
-    for task, outcome in zip(tasks, outcomes, strict=True):
-        if isinstance(outcome, Batched):
-            assert outcome.result == f"{task.get_name()}!"
-        elif isinstance(outcome, ItemFailedError):
-            assert task.get_name() in bench.device.poison
-        elif isinstance(outcome, DeadlineExceededError):
-            assert task.get_name() not in ran
-        else:
-            assert isinstance(outcome, asyncio.CancelledError)
-    if not bench.device.poison:
-        assert len(ran) == len(set(ran))
-    assert bench.recorder.depth == 0
+    clock, observer = ManualClock(), Faulty()
+    batcher: DynamicBatcher[str, str] = DynamicBatcher(run, LIMITS, observer=observer, clock=clock)
+    batcher.start()
+    batcher.hold(until_queued=2)
+    expiring = asyncio.create_task(batcher.submit("x4", "a", cost=1, deadline=clock() + 1))
+    await settle()
+    clock.advance(2)
+    observer.is_faulty = True
+    beside = asyncio.create_task(batcher.submit("x4", "b", cost=1, deadline=FOREVER))
+    gathered = await asyncio.gather(expiring, beside, return_exceptions=True)
+    assert [type(outcome) for outcome in gathered] == [DeadlineExceededError, ItemFailedError]
+    assert (await batcher.submit("x4", "c", cost=1, deadline=FOREVER)).result == "c!"

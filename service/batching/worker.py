@@ -1,0 +1,199 @@
+"""Runs formed batches and answers for each of their items, whatever the device does."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from service.batching.entry import Batch, Entry
+from service.batching.size_cap import SizeCap
+from service.batching.values import Batched, BatchObserver, BatchRunner
+from service.batching.watchdog import Watchdog
+from service.errors import (
+    DeviceLostError,
+    DeviceMemoryError,
+    ItemFailedError,
+    ServiceError,
+)
+
+logger = logging.getLogger(__name__)
+
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """Why a batch failed; not the exception itself, whose traceback would hold its memory."""
+
+    kind: type[Exception]
+    message: str
+
+
+class BatchWorker(Generic[ItemT, ResultT]):
+    """Gives batches to the runner; a batch that fails is run again in parts.
+
+    A batch that raises is halved down to the guilty item: for one guilty among n that takes at most
+    2 ceil(log2 n) more calls, and the others get their results. A batch that does not fit the
+    device's memory is halved too, and later batches of its key are kept smaller.
+    """
+
+    def __init__(
+        self,
+        run_batch: BatchRunner[ItemT, ResultT],
+        *,
+        observer: BatchObserver,
+        size_cap: SizeCap,
+        watchdog: Watchdog,
+        clock: Callable[[], float],
+    ) -> None:
+        self._run_batch = run_batch
+        self._observer = observer
+        self._size_cap = size_cap
+        self._watchdog = watchdog
+        self._clock = clock
+        self._given: list[Batch[ItemT, ResultT]] = []
+        self._in_hand: set[Entry[ItemT, ResultT]] = set()
+
+    @property
+    def busy_since(self) -> float | None:
+        """When the device began with what it has: the running batch, or else one that it was given.
+
+        A batch that waits behind a running one says nothing of the device.
+        """
+        started = [batch.started_at for batch in self._given if batch.started_at is not None]
+        return min(started or [batch.given_at for batch in self._given], default=None)
+
+    async def run(self, entries: list[Entry[ItemT, ResultT]]) -> None:
+        """Run entries of one key until each of them is answered.
+
+        Raises:
+            DeviceLostError: the device is lost; the entries have been told.
+        """
+        self._in_hand.update(entries)
+        groups = [entries]
+        try:
+            while groups:
+                group = groups.pop()
+                parts = _parts_within(self._size_cap.max_cost(group[0].key), group)
+                groups.extend(reversed(parts if len(parts) > 1 else await self._attempt(group)))
+        except DeviceLostError as error:
+            for entry in entries:
+                entry.fail(DeviceLostError(str(error)))
+            raise
+        finally:
+            self._in_hand.difference_update(entries)
+            # Nobody is left waiting, should this task be cancelled or have a fault of its own.
+            for entry in entries:
+                if not entry.is_answered:
+                    entry.fail(ItemFailedError("the batch of this image was given up"))
+
+    def fail_all(self, error: Callable[[], ServiceError]) -> None:
+        """Answer for every item in hand; what the device still gives for it is thrown away."""
+        for entry in self._in_hand:
+            entry.fail(error())
+
+    async def _attempt(
+        self, entries: list[Entry[ItemT, ResultT]]
+    ) -> list[list[Entry[ItemT, ResultT]]]:
+        """Run entries as one batch; gives the parts that are to be run again, in order."""
+        batch = Batch(entries, self._clock, given_at=self._clock())
+        self._given.append(batch)
+        try:
+            outcome = await self._call(batch)
+        finally:
+            self._given.remove(batch)
+        self._drop_unclaimed(batch)
+        if not isinstance(outcome, _Failure):
+            self._deliver(batch, outcome)
+            return []
+        if outcome.kind is DeviceLostError:
+            raise DeviceLostError(outcome.message)
+        return self._parts_to_retry(batch, outcome)
+
+    async def _call(
+        self, batch: Batch[ItemT, ResultT]
+    ) -> Sequence[ResultT | ServiceError] | _Failure:
+        try:
+            results = await self._run_batch(batch.entries[0].key, batch.claim)
+            if batch.started_at is None or len(results) != len(batch.running):
+                raise RuntimeError(f"{len(results)} results for {len(batch.running)} claimed items")
+        except (DeviceLostError, DeviceMemoryError) as error:
+            return _Failure(type(error), str(error))
+        except Exception as error:
+            # The traceback once, for the item that fails alone, not for each half on the way.
+            logger.warning(
+                "a batch of %d items failed",
+                len(batch.running),
+                exc_info=error if len(batch.running) <= 1 else None,
+            )
+            return _Failure(ItemFailedError, "the model failed on this image")
+        return results
+
+    def _parts_to_retry(
+        self, batch: Batch[ItemT, ResultT], failure: _Failure
+    ) -> list[list[Entry[ItemT, ResultT]]]:
+        failed = batch.running if batch.started_at is not None else batch.entries
+        if failure.kind is DeviceMemoryError:
+            cost = sum(entry.cost for entry in failed)
+            logger.warning("%d items of cost %d do not fit the device", len(failed), cost)
+            self._size_cap.too_large(batch.entries[0].key, cost)
+            if len(failed) > 1:
+                self._observer.batch_split()
+        if len(failed) <= 1:
+            for entry in failed:
+                self._fail_alone(entry, failure)
+            return []
+        half = len(failed) // 2
+        return [failed[:half], failed[half:]]
+
+    def _fail_alone(self, entry: Entry[ItemT, ResultT], failure: _Failure) -> None:
+        if failure.kind is DeviceMemoryError:
+            entry.fail(DeviceMemoryError(failure.message))
+            return
+        self._observer.item_failed()
+        entry.fail(ItemFailedError(failure.message))
+
+    def _deliver(
+        self, batch: Batch[ItemT, ResultT], results: Sequence[ResultT | ServiceError]
+    ) -> None:
+        if not batch.running or batch.started_at is None:
+            return
+        run_seconds = self._clock() - batch.started_at
+        self._watchdog.batch_finished(run_seconds)
+        self._observer.batch_finished(num_items=len(batch.running), run_seconds=run_seconds)
+        for entry, result in zip(batch.running, results, strict=True):
+            if isinstance(result, ServiceError):
+                self._observer.item_failed()
+                entry.fail(result)
+            else:
+                entry.succeed(
+                    Batched(
+                        result=result,
+                        queue_seconds=batch.started_at - entry.queued_at,
+                        run_seconds=run_seconds,
+                    )
+                )
+
+    def _drop_unclaimed(self, batch: Batch[ItemT, ResultT]) -> None:
+        if batch.started_at is None:
+            return
+        claimed = set(batch.running)
+        for entry in batch.entries:
+            if entry not in claimed and (reason := entry.dismiss()):
+                self._observer.item_dropped(reason)
+
+
+def _parts_within(
+    max_cost: float, entries: list[Entry[ItemT, ResultT]]
+) -> list[list[Entry[ItemT, ResultT]]]:
+    """Cut into parts of at most this cost, of one entry at least."""
+    parts: list[list[Entry[ItemT, ResultT]]] = [[]]
+    cost = 0
+    for entry in entries:
+        if parts[-1] and cost + entry.cost > max_cost:
+            parts.append([])
+            cost = 0
+        parts[-1].append(entry)
+        cost += entry.cost
+    return parts
