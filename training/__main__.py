@@ -99,6 +99,12 @@ def _parser() -> argparse.ArgumentParser:
             metavar="FOLDER",
             help="weights of LPIPS and VGG16, if not in $AFFECTSR_FEATURE_WEIGHTS",
         )
+    for command in (evaluate, report, publish):
+        command.add_argument(
+            "--classifier",
+            metavar="NAME[@VERSION]",
+            help="who reads expressions for ECM, if not the published one",
+        )
     evaluate.set_defaults(run=_evaluate)
     publish.set_defaults(run=_publish)
     return parser
@@ -142,6 +148,7 @@ def _add_prepare(commands: _Commands) -> None:
 def _evaluate(options: argparse.Namespace) -> int:
     from model_store.store import ModelStore
     from training.evaluate import EvaluateOptions, evaluate, write_reports
+    from training.evaluation.report.expressions import expressions_text
     from training.evaluation.report.text import comparison_text
 
     evaluation = evaluate(
@@ -153,12 +160,14 @@ def _evaluate(options: argparse.Namespace) -> int:
             controls=tuple(options.landmarks),
             max_faces=options.max_faces,
             feature_weights=options.feature_weights,
+            classifier=options.classifier,
             against=options.against,
         ),
         store=ModelStore(),
         notify=_notify,
     )
     print(comparison_text(evaluation.comparison))
+    print(f"\n{expressions_text(evaluation.comparison)}".rstrip())
     write_reports(
         evaluation,
         title="Face super-resolution, measured",
@@ -181,6 +190,7 @@ def _report(options: argparse.Namespace) -> int:
             is_training=options.train,
             max_faces=options.max_faces,
             feature_weights=options.feature_weights,
+            classifier=options.classifier,
             device=options.device,
         ),
         store=ModelStore(),
@@ -202,6 +212,7 @@ def _publish(options: argparse.Namespace) -> int:
             tests=tuple(options.test),
             name=options.name,
             feature_weights=options.feature_weights,
+            classifier=options.classifier,
             allow_worse=options.allow_worse,
         ),
         store=ModelStore(options.store or DEFAULT_ROOT),

@@ -1,28 +1,17 @@
 """One call of ``evaluate``: models, test sets and measures put together and run."""
 
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from model_store.landmarks.landmarker import Landmarker
-from model_store.landmarks.mediapipe_mesh import MediaPipeMesh
 from model_store.store import ModelStore
 from training.errors import TrainingError
 from training.evaluation.comparison import Comparison, compare_results, measure_models
 from training.evaluation.faces import FaceSet, open_face_sets
 from training.evaluation.landmark_controls import CONTROL_MEANINGS, LandmarkControl
 from training.evaluation.landmarker import LANDMARKER_COLUMNS, measure_landmarker
-from training.evaluation.measures.image_quality import ImageQuality
-from training.evaluation.measures.landmark_distance import (
-    LandmarkDistance,
-    LandmarkerFinder,
-    TeacherFinder,
-)
-from training.evaluation.measures.measure import FaceMeasure
-from training.evaluation.measures.perceptual import PerceptualDistance
 from training.evaluation.models import (
     BICUBIC,
     Model,
@@ -33,14 +22,11 @@ from training.evaluation.models import (
     open_network,
     weightless_model,
 )
+from training.evaluation.open_measures import open_measures
 from training.evaluation.report.document import write_document
 from training.evaluation.report.page import PageHead, write_page
 from training.evaluation.report.strips import face_strips
-from training.perceptual.lpips import load_squeeze_lpips
-from training.perceptual.weight_files import FEATURE_WEIGHTS_VARIABLE, feature_weights_folder
 from training.provenance import current_commit
-from training.quality import PROTOCOLS
-from training.tasks.build import load_landmarker
 
 Notify = Callable[[str], None]
 
@@ -57,6 +43,7 @@ class EvaluateOptions:
         controls: Which landmarks fused networks are given, one after the other.
         max_faces: At most so many faces of each pack.
         feature_weights: Folder of the LPIPS weights, if not the environment's.
+        classifier: Published version that reads expressions; None takes the store's.
         against: Model from which the differences are taken; None takes the first.
     """
 
@@ -67,6 +54,7 @@ class EvaluateOptions:
     controls: tuple[LandmarkControl, ...] = ("lr",)
     max_faces: int | None = None
     feature_weights: Path | None = None
+    classifier: str | None = None
     against: str | None = None
 
 
@@ -107,6 +95,7 @@ def evaluate(options: EvaluateOptions, *, store: ModelStore, notify: Notify) -> 
         sets,
         store=store,
         feature_weights=options.feature_weights,
+        classifier=options.classifier,
         against=options.against,
         notify=notify,
     )
@@ -143,6 +132,7 @@ def evaluate_networks(
     *,
     store: ModelStore,
     feature_weights: Path | None,
+    classifier: str | None = None,
 ) -> Comparison:
     """Measure networks of one kind that are in memory; upscaling ones beside bicubic.
 
@@ -152,7 +142,9 @@ def evaluate_networks(
     if any(isinstance(opened.network, Landmarker) for opened in networks.values()):
         return _measure_landmarkers(networks, sets)
     models = with_bicubic([network_model(name, opened) for name, opened in networks.items()])
-    return measure_with_all(models, sets, store=store, feature_weights=feature_weights)
+    return measure_with_all(
+        models, sets, store=store, feature_weights=feature_weights, classifier=classifier
+    )
 
 
 def measure_with_all(
@@ -161,6 +153,7 @@ def measure_with_all(
     *,
     store: ModelStore,
     feature_weights: Path | None,
+    classifier: str | None = None,
     against: str | None = None,
     notify: Notify = lambda line: None,
 ) -> Comparison:
@@ -169,7 +162,8 @@ def measure_with_all(
     Raises:
         TrainingError: a model learnt from a set, or a file cannot be used.
     """
-    with open_measures(store=store, feature_weights=feature_weights) as (measures, notes):
+    opened = open_measures(store=store, feature_weights=feature_weights, classifier=classifier)
+    with opened as (measures, notes):
         return measure_models(
             models,
             sets,
@@ -178,42 +172,6 @@ def measure_with_all(
             notes=[*notes, *control_notes(models)],
             notify=notify,
         )
-
-
-@contextmanager
-def open_measures(
-    *, store: ModelStore, feature_weights: Path | None
-) -> Iterator[tuple[list[FaceMeasure], list[str]]]:
-    """Open every measure that can be taken here; a note says of each that cannot, and why.
-
-    Raises:
-        FeatureWeightsError: a folder of weights is named but does not hold the published ones.
-    """
-    measures: list[FaceMeasure] = [ImageQuality(protocol) for protocol in PROTOCOLS]
-    notes = []
-    with ExitStack() as stack:
-        if feature_weights is None and not os.environ.get(FEATURE_WEIGHTS_VARIABLE):
-            notes.append(
-                "LPIPS was not measured: no folder of feature weights was named, neither by "
-                f"--feature-weights nor in {FEATURE_WEIGHTS_VARIABLE}."
-            )
-        else:
-            lpips = load_squeeze_lpips(feature_weights_folder(feature_weights))
-            measures.append(PerceptualDistance(lpips))
-        try:
-            mesh = stack.enter_context(MediaPipeMesh())
-        except ImportError:
-            notes.append(
-                "Landmark distance by MediaPipe was not measured: mediapipe is not installed."
-            )
-        else:
-            measures.append(LandmarkDistance(TeacherFinder(mesh)))
-        if store.versions("landmarker"):
-            finder = LandmarkerFinder(load_landmarker("landmarker", store))
-            measures.append(LandmarkDistance(finder))
-        else:
-            notes.append("Landmark distance by the Landmarker was not measured: none is published.")
-        yield measures, notes
 
 
 def control_notes(models: Sequence[Model]) -> list[str]:

@@ -27,7 +27,7 @@ def without_mediapipe(monkeypatch: pytest.MonkeyPatch) -> None:
     def not_installed() -> None:
         raise ImportError("no module named mediapipe")
 
-    monkeypatch.setattr("training.evaluate.MediaPipeMesh", not_installed)
+    monkeypatch.setattr("training.evaluation.open_measures.MediaPipeMesh", not_installed)
 
 
 @pytest.fixture

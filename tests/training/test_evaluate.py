@@ -140,6 +140,36 @@ def test_what_could_not_be_measured_is_said(store: ModelStore, packs: Path) -> N
     notes = evaluation.comparison.notes
     assert any("LPIPS was not measured: no folder of feature weights was named" in n for n in notes)
     assert any("by MediaPipe was not measured: mediapipe is not installed" in n for n in notes)
+    assert "ecm" not in names
+    assert any("|dH| were not measured: no expression classifier is published" in n for n in notes)
+
+
+def test_expressions_are_read_by_the_published_classifier_or_by_the_named_one(
+    store: ModelStore, packs: Path
+) -> None:
+    publish_untrained(store, tiny_classifier("mobilefacenet"), name="emotion-mobilefacenet")
+    publish_untrained(store, tiny_classifier("ddamfn"), name="mine")
+    for named, reference in ((None, "emotion-mobilefacenet@1"), ("mine@1", "mine@1")):
+        asked = replace(options(packs, "srcnn-x8"), classifier=named)
+        comparison = run(asked, store).comparison
+        columns = {column.name: column for column in comparison.columns}
+        digest = store.resolve(reference).weights_sha256[:12]
+        assert columns["ecm"].basis == f"read by {reference} ({digest})"
+        for result in comparison.results:
+            estimates = result.estimates["test_faces"]
+            assert estimates["ecm"].n == estimates["expression_agreement"].n == 5
+        assert "ecm" in comparison.differences[0].estimates["test_faces"]
+        assert not any("ECM" in note for note in comparison.notes)
+
+
+def test_a_named_classifier_that_reads_no_expressions_is_an_error_and_no_gap(
+    store: ModelStore, packs: Path
+) -> None:
+    asked = options(packs, "srcnn-x8")
+    with pytest.raises(TrainingError, match="--classifier absent: there is no model 'absent'"):
+        run(replace(asked, classifier="absent"), store)
+    with pytest.raises(TrainingError, match="--classifier edsr-x4 is a edsr, which reads no"):
+        run(replace(asked, classifier="edsr-x4"), store)
 
 
 def test_a_named_folder_without_the_weights_is_an_error_and_no_gap(

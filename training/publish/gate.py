@@ -15,7 +15,15 @@ from training.evaluation.landmarker import LR_SIDES_PX
 from training.evaluation.measures.measure import Column
 from training.evaluation.report.text import format_estimate
 
-_UPSCALER_COLUMNS = ("psnr_db", "ssim", "lpips_squeeze", "nme_mediapipe", "nme_mediapipe_mouth")
+_UPSCALER_COLUMNS = (
+    "psnr_db",
+    "ssim",
+    "lpips_squeeze",
+    "nme_mediapipe",
+    "nme_mediapipe_mouth",
+    "ecm",
+    "expression_agreement",
+)
 _LANDMARKER_COLUMNS = tuple(
     f"{measure}_{side}px"
     for side in LR_SIDES_PX

@@ -43,6 +43,7 @@ class PublishOptions:
         tests: Packs to report on; none of them may have been learnt from.
         name: Name of the model; None takes the run's.
         feature_weights: Folder of the LPIPS weights, if not the environment's.
+        classifier: Published version that reads expressions; None takes the store's.
         allow_worse: Why the version is published even where the gate objects; None publishes
             nothing then.
         licence: Terms of the weights.
@@ -53,6 +54,7 @@ class PublishOptions:
     tests: tuple[str, ...]
     name: str | None = None
     feature_weights: Path | None = None
+    classifier: str | None = None
     allow_worse: str | None = None
     licence: str = RESEARCH_ONLY_LICENCE
 
@@ -94,7 +96,11 @@ def publish_run(
     candidate = Opened(trained.network, trained.landmarker, origin, (*learnt, *learnt.values()))
     replaced = _open_replaced(name, candidate, store)
     comparison = evaluate_networks(
-        {**replaced, name: candidate}, sets, store=store, feature_weights=options.feature_weights
+        {**replaced, name: candidate},
+        sets,
+        store=store,
+        feature_weights=options.feature_weights,
+        classifier=options.classifier,
     )
     show(comparison)
     objections = list_objections(

@@ -2,6 +2,7 @@
 
 from training.quality.estimates import (
     Estimate,
+    Resampler,
     Statistic,
     Values,
     count_measured,
@@ -33,6 +34,7 @@ __all__ = [
     "SPARNET",
     "Estimate",
     "QualityProtocol",
+    "Resampler",
     "Statistic",
     "Values",
     "calibration_error",

@@ -18,6 +18,9 @@ Values = npt.NDArray[np.float64]
 Statistic = Callable[[Values], float]
 """From the values of some faces to one number; NaN where these faces give none."""
 
+Resampler = Callable[[Values, npt.NDArray[np.int64]], Values]
+"""From N faces' values and (D, M) picks among them to D numbers; NaN where a draw gives none."""
+
 _DRAWS = 2000
 _PERCENTILES = (2.5, 97.5)
 
@@ -77,7 +80,11 @@ def paired_differences(values: npt.ArrayLike, reference: npt.ArrayLike) -> Value
 
 
 def estimate_over_sets(
-    sets: Sequence[npt.ArrayLike], statistic: Statistic | None = None, *, seed: int = 0
+    sets: Sequence[npt.ArrayLike],
+    statistic: Statistic | None = None,
+    *,
+    resampler: Resampler | None = None,
+    seed: int = 0,
 ) -> Estimate:
     """Mean of what the sets give, every set counting the same; faces are drawn within their set.
 
@@ -85,6 +92,7 @@ def estimate_over_sets(
         sets: The values of each set's faces.
         statistic: From a set's faces to its number; None is their mean. Draws on which it gives
             NaN in any set are left out of the interval.
+        resampler: Gives the statistic of all draws at once; None takes it of one after the other.
         seed: Of the draws.
 
     Raises:
@@ -92,7 +100,7 @@ def estimate_over_sets(
     """
     samples = [_measured(values) for values in sets]
     rng = np.random.default_rng(seed)
-    drawn = np.mean([_draw(sample, statistic, rng) for sample in samples], axis=0)
+    drawn = np.mean([_draw(sample, statistic, resampler, rng) for sample in samples], axis=0)
     drawn = drawn[~np.isnan(drawn)]
     centres = [_mean(sample) if statistic is None else statistic(sample) for sample in samples]
     count = sum(map(len, samples))
@@ -116,8 +124,15 @@ def _measured(values: npt.ArrayLike) -> Values:
     return sample
 
 
-def _draw(sample: Values, statistic: Statistic | None, rng: np.random.Generator) -> Values:
+def _draw(
+    sample: Values,
+    statistic: Statistic | None,
+    resampler: Resampler | None,
+    rng: np.random.Generator,
+) -> Values:
     picks = rng.integers(len(sample), size=(_DRAWS, len(sample)))
+    if resampler is not None:
+        return resampler(sample, picks)
     if statistic is None:
         means: Values = sample[picks].mean(1)
         return means

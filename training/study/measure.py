@@ -29,6 +29,7 @@ def measure_study(
     store: ModelStore,
     max_faces: int | None,
     feature_weights: Path | None,
+    classifier: str | None,
     notify: Callable[[str], None],
 ) -> Evaluation:
     """Measure every row, bicubic beside them.
@@ -40,6 +41,7 @@ def measure_study(
         store: Published versions.
         max_faces: At most so many faces of each set; None takes the study's number.
         feature_weights: Folder of the LPIPS weights, if not the environment's.
+        classifier: Published version that reads expressions; None takes the store's.
         notify: Is told what is being measured.
 
     Raises:
@@ -55,7 +57,12 @@ def measure_study(
     ]
     models = with_bicubic(models)
     comparison = measure_with_all(
-        models, sets, store=store, feature_weights=feature_weights, notify=notify
+        models,
+        sets,
+        store=store,
+        feature_weights=feature_weights,
+        classifier=classifier,
+        notify=notify,
     )
     return Evaluation(comparison, tuple(sets), tuple(models))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from model_store.store import ModelStore
 from training.evaluate import write_reports
 from training.evaluation.report.controls import controls_text
+from training.evaluation.report.expressions import expressions_text
 from training.evaluation.report.paper_text import paper_tables_text
 from training.processes import DeviceChoice
 from training.study.measure import measure_study
@@ -27,6 +28,7 @@ class ReportOptions:
         is_training: Train what is missing first.
         max_faces: At most so many faces of each test pack; None takes the study's number.
         feature_weights: Folder of the feature networks' weights, if not the environment's.
+        classifier: Published version that reads expressions; None takes the store's.
         device: To train on.
     """
 
@@ -38,6 +40,7 @@ class ReportOptions:
     max_faces: int | None
     feature_weights: Path | None
     device: DeviceChoice
+    classifier: str | None = None
 
 
 def report_study(
@@ -69,6 +72,7 @@ def report_study(
         store=store,
         max_faces=options.max_faces,
         feature_weights=options.feature_weights,
+        classifier=options.classifier,
         notify=notify,
     )
     out = options.out or options.runs / study.name
@@ -82,6 +86,7 @@ def report_study(
         study.config.title,
         paper_tables_text(comparison),
         controls_text(comparison),
+        expressions_text(comparison),
         "\n".join(f"Note: {note}" for note in comparison.notes),
         f"{minutes[0]:.1f} minutes of training, {minutes[1]:.1f} of measuring. Intervals, "
         f"all other measures, and faces: {page}",

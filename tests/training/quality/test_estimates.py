@@ -87,3 +87,17 @@ def test_a_statistic_is_drawn_over_faces_too() -> None:
     assert (found.mean, found.low, found.high) == pytest.approx((2, 2, 2))
     with pytest.raises(ValueError, match="has no value on these 60 faces"):
         estimate_over_sets([rows], lambda faces: NAN)
+
+
+def test_a_statistic_of_all_draws_at_once_is_taken_of_the_same_draws() -> None:
+    rows = np.random.default_rng(0).normal(0, 1, (20, 3))
+
+    def spread(faces: np.ndarray) -> float:
+        return float(faces.mean(0).max())
+
+    def spreads(faces: np.ndarray, picks: np.ndarray) -> np.ndarray:
+        return faces[picks].mean(1).max(1)
+
+    assert estimate_over_sets([rows], spread, resampler=spreads) == estimate_over_sets(
+        [rows], spread
+    )

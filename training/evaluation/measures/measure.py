@@ -10,6 +10,7 @@ from model_store.image_tensor import RgbImage
 from training.evaluation.faces import FaceSet
 from training.quality import (
     Estimate,
+    Resampler,
     Statistic,
     Values,
     estimate_over_sets,
@@ -28,6 +29,7 @@ class Column:
         higher_is_better: Which way is better; None for what only describes.
         decimals: Digits behind the point.
         statistic: From the faces' values to the number; None is their mean.
+        resampler: The statistic of many draws at once, for the interval; None takes it one by one.
     """
 
     name: str
@@ -36,13 +38,14 @@ class Column:
     higher_is_better: bool | None
     decimals: int
     statistic: Statistic | None = None
+    resampler: Resampler | None = None
 
     def estimate(self, sets: Sequence[Values]) -> Estimate | None:
         """The number over one set, or the mean of several sets' numbers.
 
         None where no face of a set was measured, or the statistic has no value on them.
         """
-        return self._estimate(sets, self.statistic)
+        return _estimate(sets, self.statistic, self.resampler)
 
     def difference(self, pairs: Sequence[tuple[Values, Values]]) -> Estimate | None:
         """The first minus the second of each pair, both of the same faces, over one set or more.
@@ -54,16 +57,16 @@ class Column:
             return self.estimate([paired_differences(ours, theirs) for ours, theirs in pairs])
         joined = [np.concatenate(pair, axis=1) for pair in pairs]
         width = joined[0].shape[1] // 2
-        return self._estimate(
-            joined, lambda rows: statistic(rows[:, :width]) - statistic(rows[:, width:])
+        resampler = self.resampler
+        return _estimate(
+            joined,
+            lambda rows: statistic(rows[:, :width]) - statistic(rows[:, width:]),
+            None
+            if resampler is None
+            else lambda rows, picks: (
+                resampler(rows[:, :width], picks) - resampler(rows[:, width:], picks)
+            ),
         )
-
-    @staticmethod
-    def _estimate(sets: Sequence[Values], statistic: Statistic | None) -> Estimate | None:
-        try:
-            return estimate_over_sets(sets, statistic)
-        except ValueError:  # what it says of the faces, the report says by the missing number
-            return None
 
     def is_worse(self, difference: Estimate) -> bool:
         """Whether a difference lies on the worse side of zero with its whole interval."""
@@ -87,3 +90,12 @@ class FaceMeasure(Protocol):
         A column's values are (N,), or (N, K) where it has a statistic. NaN stands for a face that
         could not be measured; it is left out and counted.
         """
+
+
+def _estimate(
+    sets: Sequence[Values], statistic: Statistic | None, resampler: Resampler | None
+) -> Estimate | None:
+    try:
+        return estimate_over_sets(sets, statistic, resampler=resampler)
+    except ValueError:  # what it says of the faces, the report says by the missing number
+        return None

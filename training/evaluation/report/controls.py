@@ -7,7 +7,15 @@ from training.evaluation.landmark_controls import LandmarkControl
 from training.evaluation.measures.measure import Column
 from training.evaluation.report.text import MEAN_OVER_SETS, align, format_estimate
 
-_COLUMNS = ("psnr_db", "ssim", "lpips_squeeze", "nme_mediapipe", "nme_mediapipe_mouth")
+_COLUMNS = (
+    "psnr_db",
+    "ssim",
+    "lpips_squeeze",
+    "nme_mediapipe",
+    "nme_mediapipe_mouth",
+    "ecm",
+    "expression_agreement",
+)
 
 
 def control_differences(comparison: Comparison) -> list[tuple[LandmarkControl, Difference]]:

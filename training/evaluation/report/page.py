@@ -9,6 +9,7 @@ from training.evaluation.landmark_controls import CONTROL_MEANINGS
 from training.evaluation.measures.measure import Column
 from training.evaluation.models import BICUBIC
 from training.evaluation.report.controls import control_columns, control_differences
+from training.evaluation.report.expressions import expression_tables
 from training.evaluation.report.markup import Markup, join, styled, tag, void_tag
 from training.evaluation.report.paper_html import paper_table_html
 from training.evaluation.report.strips import Strip, data_uri
@@ -51,6 +52,7 @@ def report_page(comparison: Comparison, *, head: PageHead, strips: Sequence[Stri
         *_opening(comparison, head, has_faces=bool(strips)),
         *(paper_table_html(table) for table in paper_tables(comparison)),
         *_controls(comparison),
+        *_expressions(comparison),
         *_strips(strips),
         *_figures(comparison),
         *_method(comparison, head),
@@ -112,6 +114,35 @@ def _controls(comparison: Comparison) -> Iterator[Markup]:
     yield _table(head, rows)
     meanings = {control: CONTROL_MEANINGS[control] for control, _ in controls}
     yield styled("ul", "notes", *(tag("li", f"{c}: {text}") for c, text in meanings.items()))
+
+
+def _expressions(comparison: Comparison) -> Iterator[Markup]:
+    for table in expression_tables(comparison):
+        yield tag("h2", f"Expressions kept at x{table.scale}")
+        yield styled(
+            "p",
+            "soft",
+            f"Share of faces whose likeliest expression is the original's, {table.basis}. The "
+            "faces of all sets together, by what their original shows.",
+        )
+        head = tag("tr", tag("th", ""), tag("th", "n"), *(tag("th", t) for t in table.titles))
+        rows = [
+            tag(
+                "tr",
+                tag("th", row.expression),
+                tag("td", str(row.n)),
+                *(tag("td", _share(estimate)) for estimate in row.kept),
+            )
+            for row in table.rows
+        ]
+        yield _table(head, rows)
+
+
+def _share(estimate: Estimate | None) -> Markup:
+    if estimate is None:
+        return Markup("-")
+    interval = tag("small", f"[{estimate.low:.3f}, {estimate.high:.3f}]")
+    return join([f"{estimate.mean:.3f}", interval])
 
 
 def _strips(strips: Sequence[Strip]) -> Iterator[Markup]:
@@ -207,7 +238,11 @@ def _method(comparison: Comparison, head: PageHead) -> Iterator[Markup]:
         "footer",
         tag("p", "LR images are Pillow's bicubic of the originals, in 8 bits."),
         *(tag("p", line) for line in protocols),
-        tag("p", "Intervals: bootstrap over faces, 2,000 draws from a fixed seed, middle 95 %."),
+        tag(
+            "p",
+            "Intervals: bootstrap over faces, 2,000 draws from a fixed seed, middle 95 %; draws of "
+            "ECM are moved back by what drawing itself adds to it.",
+        ),
         tag(
             "p",
             f"Beside the paper's numbers stand those of protocol sfmnet; {BICUBIC} is Pillow's. "
