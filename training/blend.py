@@ -13,9 +13,10 @@ from torch import Tensor
 
 from model_store.store import ModelStore
 from training.checkpoint import BEST_NAME, LAST_NAME, load_checkpoint, save_checkpoint
-from training.data.datasets import FaceDataset
+from training.config import DataConfig
 from training.errors import CheckpointError
-from training.tasks.build import build_task, initialise_from
+from training.tasks.build import build_task, open_dataset
+from training.tasks.start import initialise_from
 
 DEFAULT_SHARES = (0.25, 0.5, 0.75, 1.0)
 
@@ -63,11 +64,13 @@ def blend_with_start(
         raise CheckpointError(f"{run} started from nothing; there is no start to blend it with")
     config = checkpoint.config
     if min_sharpness is not None:
+        if not isinstance(config.data, DataConfig):
+            raise CheckpointError(f"{run} learnt from labelled faces, which have no sharpness")
         data = replace(config.data, min_validation_sharpness=min_sharpness)
         config = replace(config, data=data)
     task = build_task(
         config,
-        dataset=FaceDataset(config.data, root=packs_root),
+        dataset=open_dataset(config, root=packs_root),
         store=store,
         device=torch.device("cpu"),
         feature_weights=feature_weights,

@@ -8,13 +8,13 @@ from pathlib import Path
 from model_store.store import ModelStore
 from training.checkpoint import LAST_NAME
 from training.config import TrainConfig, load_config
-from training.data.datasets import FaceDataset
 from training.errors import CheckpointError
 from training.loop.trainer import Trainer, TrainResult
 from training.precision import resolve_precision
 from training.processes import DeviceChoice, Processes, open_processes
 from training.provenance import current_commit
-from training.tasks.build import build_task, initialise_from
+from training.tasks.build import build_task, open_dataset
+from training.tasks.start import initialise_from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,7 @@ def _build_trainer(
     notify: Callable[[str], None],
 ) -> Trainer:
     device = processes.device
-    dataset = FaceDataset(config.data, root=options.packs, device=device)
+    dataset = open_dataset(config, root=options.packs, device=device)
     task = build_task(
         config,
         dataset=dataset,
@@ -101,7 +101,6 @@ def _build_trainer(
     trainer = Trainer(
         config,
         task,
-        dataset=dataset,
         processes=processes,
         folder=folder,
         start=start,

@@ -34,12 +34,11 @@ _START_GATE = 0.25
 def transplant_identity(network: DDAMFN, identity: MobileFaceNetClassifier) -> None:
     """Let a DDAMFN's backbone start as a MobileFaceNet.
 
-    On the same pixels the backbone then gives the MobileFaceNet's map, but for what the outermost
-    ring of the image changes (zero padding is ImageNet's mean colour here, mid-grey there): on 48
-    faces of RAF-DB the two maps correlate by 0.999. On 112 columns instead of 96 the last map has
-    seven columns, half a column beside the six. So the pooling gets the mean of the two nearest
-    kernels, which under the heads' untrained attention is a start and no equality: the features
-    correlate by 0.84. Heads and classes stay as they are.
+    On the same pixels the backbone then gives the MobileFaceNet's map, but for the outermost ring
+    of the image (zero padding is ImageNet's mean colour here and mid-grey there). On 112 columns
+    instead of 96 the last map has seven columns, half a column beside the six. So the pooling gets
+    the mean of the two nearest kernels, which with the heads' untrained attention is a start and no
+    equality. Heads and classes stay as they are.
 
     Args:
         network: Fresh, with ``depthwise_norm``; changed in place, unless an error is raised. What

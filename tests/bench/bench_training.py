@@ -94,7 +94,7 @@ def build_bench(config: TrainConfig, *, packs: Path, device: DeviceChoice) -> Be
     with open_processes(device) as processes:
         dataset = FaceDataset(config.data, root=packs, device=processes.device)
         task = build_task(config, dataset=dataset, store=ModelStore(), device=processes.device)
-        stepper = Stepper(config, task, dataset=dataset, processes=processes)
+        stepper = Stepper(config, task, processes=processes)
     inputs = _make_inputs(config, processes.device)
 
     def draws_of(step: int) -> BatchDraws:

@@ -6,10 +6,9 @@ import torch
 
 from model_store.store import ModelStore
 from training.config import TrainConfig
-from training.data.datasets import FaceDataset
 from training.loop.trainer import Trainer, TrainResult
 from training.processes import open_processes
-from training.tasks.build import build_task
+from training.tasks.build import build_task, open_dataset
 from training.tasks.task import TrainingTask
 
 CPU = torch.device("cpu")
@@ -24,14 +23,13 @@ def make_trainer(
     task: TrainingTask | None = None,
 ) -> Trainer:
     """A trainer of one process, of the configuration's task or of another."""
-    dataset = FaceDataset(config.data, root=packs)
+    dataset = open_dataset(config, root=packs)
     if task is None:
         task = build_task(config, dataset=dataset, store=store or ModelStore(runs), device=CPU)
     with open_processes("cpu") as alone:
         return Trainer(
             config,
             task,
-            dataset=dataset,
             processes=alone,
             folder=runs / config.name,
             start="nothing",

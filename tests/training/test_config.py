@@ -4,7 +4,6 @@ import pytest
 
 from model_store.baselines.edsr import EDSRConfig
 from training.config import (
-    LandmarkTaskConfig,
     LossConfig,
     SuperResolutionTaskConfig,
     TrainConfig,
@@ -40,7 +39,7 @@ def minimal(tmp_path: Path) -> Path:
 def test_every_shipped_configuration_is_understood(path: Path) -> None:
     config = load_config(path)
     assert config.name == path.stem
-    assert isinstance(config.task, SuperResolutionTaskConfig | LandmarkTaskConfig)
+    assert parse_config(config_document(config)) == config
 
 
 @pytest.mark.parametrize("scale", [4, 8])

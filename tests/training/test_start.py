@@ -10,6 +10,9 @@ import torch
 from safetensors.torch import save_file
 
 from model_store.affectsrnet.network import AffectSRNet
+from model_store.architectures import classifier_from
+from model_store.emotion.mixed_feature_net import DDAMFNConfig
+from model_store.emotion.mobilefacenet import MobileFaceNetConfig
 from model_store.landmarks.landmarker import Landmarker, LandmarkerConfig
 from model_store.store import ModelStore
 from tests.published import publish_untrained
@@ -19,7 +22,8 @@ from training.__main__ import main
 from training.checkpoint import load_checkpoint
 from training.config import SuperResolutionTaskConfig, TrainConfig
 from training.errors import CheckpointError
-from training.tasks.build import build_network_of, initialise_from
+from training.tasks.build import build_network_of
+from training.tasks.start import initialise_from
 from training.train import describe_new
 
 
@@ -108,6 +112,28 @@ def test_a_checkpoint_gives_its_average_to_a_new_run(
     assert initialise_from(network, str(path), store=ModelStore(tmp_path)) == []
     average = load_checkpoint(path).ema
     assert all(torch.equal(value, average[key]) for key, value in network.state_dict().items())
+
+
+def test_a_classifier_starts_from_a_network_of_identities(data_root: Path) -> None:
+    start = str(data_root / "weights/mobilefacenet_identity_112x96.ckpt")
+    network = classifier_from(MobileFaceNetConfig())
+    untouched = network.classes.weight.clone()
+    stem = network.state_dict()["backbone.stem.conv.weight"].clone()
+    new = initialise_from(network, start, store=ModelStore(data_root))
+    assert new == ["classes.bias", "classes.weight", "temperature"]
+    assert torch.equal(network.classes.weight, untouched)
+    assert not torch.equal(network.state_dict()["backbone.stem.conv.weight"], stem)
+    reference = classifier_from(DDAMFNConfig())
+    new = initialise_from(reference, start, store=ModelStore(data_root))
+    assert {name.split(".")[0] for name in new} == {"classes", "heads", "temperature"}
+
+
+def test_only_classifiers_start_from_identities(tiny_config: TrainConfig, tmp_path: Path) -> None:
+    start = str(tmp_path / "faces.ckpt")
+    with pytest.raises(CheckpointError, match="of ours only classifiers of expressions can start"):
+        initialise_from(build_network_of(tiny_config), start, store=ModelStore(tmp_path))
+    with pytest.raises(CheckpointError, match=r"--init .*faces\.ckpt"):
+        initialise_from(classifier_from(MobileFaceNetConfig()), start, store=ModelStore(tmp_path))
 
 
 def test_what_is_new_is_listed_by_its_part() -> None:

@@ -90,9 +90,8 @@ def test_stages_are_told_of_the_face_as_it_was_augmented(
     task = build_task(
         config, dataset=dataset, store=ModelStore(tmp_path), device=torch.device("cpu")
     )
-    draws = BatchDraws.of_step(seed=0, step=0, batch_size=2)
-    faces = dataset.train_batch(draws)
-    loss = task.compute_loss(faces, draws=draws)
+    faces = dataset.train_batch(BatchDraws.of_step(seed=0, step=0, batch_size=2))
+    loss = task.compute_loss(BatchDraws.of_step(seed=0, step=0, batch_size=2))
 
     [(hr, landmarks)] = seen
     mirrored = faces.landmarks[:, list(FLIP_PERMUTATION)] * torch.tensor([-1.0, 1, 1])

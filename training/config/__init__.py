@@ -6,11 +6,13 @@ from training.config.faces import (
     DataConfig,
     DegradationConfig,
     DegradationRoundConfig,
+    ExpressionDataConfig,
 )
 from training.config.learning import LossConfig, OptimizerConfig
 from training.config.reading import config_document, load_config, parse_config, parse_section
 from training.config.run import Precision, PublishConfig, TrainConfig
 from training.config.tasks import (
+    ExpressionTaskConfig,
     LandmarkCurriculumConfig,
     LandmarkTaskConfig,
     SuperResolutionTaskConfig,
@@ -22,6 +24,8 @@ __all__ = [
     "DataConfig",
     "DegradationConfig",
     "DegradationRoundConfig",
+    "ExpressionDataConfig",
+    "ExpressionTaskConfig",
     "LandmarkCurriculumConfig",
     "LandmarkTaskConfig",
     "LossConfig",

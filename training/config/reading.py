@@ -8,8 +8,9 @@ from types import NoneType, UnionType
 from typing import Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from model_store.affectsrnet.config import AffectSRNetConfig
+from training.config.faces import DataConfig
 from training.config.run import TrainConfig
-from training.config.tasks import SuperResolutionTaskConfig
+from training.config.tasks import LandmarkTaskConfig
 from training.errors import ConfigError
 
 Section = TypeVar("Section")
@@ -53,7 +54,7 @@ def parse_section(cls: type[Section], document: Mapping[str, object], *, where: 
 def config_document(config: TrainConfig) -> dict[str, object]:
     """Return the configuration as plain values, for checkpoints and manifests."""
     document = asdict(config)
-    if isinstance(config.task, SuperResolutionTaskConfig):
+    if not isinstance(config.task, LandmarkTaskConfig):
         document["task"]["network"]["architecture"] = config.task.network.architecture
     return document
 
@@ -138,14 +139,14 @@ def _convert(hint: object, value: object, *, where: str) -> object:
 
 
 def _build_one_of(classes: Sequence[type], section: object, *, where: str) -> object:
-    """Build the class that a section names: a task by its kind, a network by its architecture."""
+    """Build the class that a section names: by its kind, a network by its architecture."""
     if not isinstance(section, Mapping):
         raise ConfigError(f"{where} is {section!r}; it must be a section")
-    is_network = AffectSRNetConfig in classes
-    key = "architecture" if is_network else "kind"
+    key = "architecture" if all(hasattr(cls, "architecture") for cls in classes) else "kind"
     known = {getattr(cls, key): cls for cls in classes}
-    # Configurations from before there were baselines name no architecture.
-    name = section.get(key, AffectSRNetConfig.architecture if is_network else None)
+    # Configurations from before there was a choice do not say which.
+    implied = (getattr(cls, key) for cls in classes if cls in (AffectSRNetConfig, DataConfig))
+    name = section.get(key, next(implied, None))
     if name not in known:
         raise ConfigError(f"{where}.{key} is {name!r}; it must be one of {', '.join(known)}")
     values = {k: v for k, v in section.items() if k != key}

@@ -3,9 +3,18 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from training.config.faces import AugmentationConfig, DataConfig, DegradationConfig
+from training.config.faces import (
+    AugmentationConfig,
+    DataConfig,
+    DegradationConfig,
+    ExpressionDataConfig,
+)
 from training.config.learning import OptimizerConfig
-from training.config.tasks import LandmarkTaskConfig, SuperResolutionTaskConfig
+from training.config.tasks import (
+    ExpressionTaskConfig,
+    LandmarkTaskConfig,
+    SuperResolutionTaskConfig,
+)
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -28,6 +37,10 @@ class PublishConfig:
 class TrainConfig:
     """One training run.
 
+    Raises:
+        ValueError: the data are of another kind than the task learns from, or there is a
+            degradation for a task that makes no LR images.
+
     Attributes:
         name: Name of the run's folder and of the model it publishes.
         max_steps: Length of the schedule; a run stops there at the latest.
@@ -43,8 +56,8 @@ class TrainConfig:
     """
 
     name: str
-    task: SuperResolutionTaskConfig | LandmarkTaskConfig
-    data: DataConfig
+    task: SuperResolutionTaskConfig | LandmarkTaskConfig | ExpressionTaskConfig
+    data: DataConfig | ExpressionDataConfig
     max_steps: int
     batch_size: int
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
@@ -57,3 +70,17 @@ class TrainConfig:
     patience: int = 10
     max_skipped_steps: int = 20
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        is_of_expressions = isinstance(self.task, ExpressionTaskConfig)
+        if is_of_expressions != isinstance(self.data, ExpressionDataConfig):
+            wanted = "expressions" if is_of_expressions else "faces"
+            raise ValueError(
+                f'data.kind is "{self.data.kind}"; the task "{self.task.kind}" learns from '
+                f'"{wanted}"'
+            )
+        if is_of_expressions and self.degradation != DegradationConfig():
+            raise ValueError(
+                'the task "expression" has no degradation; task.low_resolution_probability and '
+                "task.low_resolution_sides_px say how faces are reduced"
+            )

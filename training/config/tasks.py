@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from model_store.architectures import UpscalerConfig
+from model_store.architectures import ClassifierConfig, UpscalerConfig
+from model_store.emotion.classifier import CROP_PX
 from model_store.landmarks.landmarker import LandmarkerConfig
 from training.config.learning import LossConfig
 
@@ -74,3 +75,49 @@ class LandmarkTaskConfig:
     lr_sides_px: tuple[int, ...] = (16, 32)
     non_face_probability: float = 0.1
     face_model_draws: int = 24_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpressionTaskConfig:
+    """Train a classifier of expressions on labelled faces.
+
+    Raises:
+        ValueError: a share is not in [0, 1], or the sides are no range.
+
+    Attributes:
+        network: Sizes of the network that ``architecture`` names there.
+        label_smoothing: Share of the target that is spread evenly over all classes.
+        backbone_rate: Learning rate of the convolutions (``backbone``), relative to that of what
+            is behind them.
+        diversity_weight: Of the term that keeps DDAMFN's attention heads apart; other networks
+            have no heads.
+        low_resolution_probability: Share of faces that are reduced and enlarged again.
+        low_resolution_sides_px: Smallest and largest side to reduce to; small ones are drawn as
+            often as large ones, by their logarithm.
+        erasing_probability: Share of faces in which a rectangle is painted over.
+        erased_share: Smallest and largest area of the rectangle, of the crop's.
+    """
+
+    network: ClassifierConfig
+    kind: Literal["expression"] = "expression"
+    label_smoothing: float = 0.1
+    backbone_rate: float = 1.0
+    diversity_weight: float = 0.0
+    low_resolution_probability: float = 0.4
+    low_resolution_sides_px: tuple[int, ...] = (16, 100)
+    erasing_probability: float = 0.25
+    erased_share: tuple[float, ...] = (0.02, 0.2)
+
+    def __post_init__(self) -> None:
+        for name in ("label_smoothing", "low_resolution_probability", "erasing_probability"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be from 0 to 1")
+        for name, least, most in (
+            ("low_resolution_sides_px", 1, CROP_PX),
+            ("erased_share", 0, 1),
+        ):
+            ends = getattr(self, name)
+            if len(ends) != 2 or not least <= ends[0] <= ends[1] <= most:
+                raise ValueError(
+                    f"{name} is {list(ends)}; it must be [low, high] within {least} and {most}"
+                )

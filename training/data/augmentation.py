@@ -33,7 +33,7 @@ def augment_faces(
     """
     images, landmarks = _mirror(images, landmarks, config, draws)
     images, landmarks = _warp(images, landmarks, config, draws)
-    return _recolour(images, config, draws), landmarks
+    return recolour_faces(images, config=config, draws=draws), landmarks
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,11 @@ def warp_faces(
     Returns:
         Warped images (bicubic, reflected beyond the border, in [0, 1]) and landmarks.
     """
+    return warp_images(images, similarity), warp_landmarks(landmarks, similarity)
+
+
+def warp_images(images: Tensor, similarity: Similarity) -> Tensor:
+    """The images' part of :func:`warp_faces`."""
     # grid_sample asks where an output pixel comes from, in [-1, 1]: the inverse similarity.
     inverse = _rotations(similarity.angle).transpose(1, 2)
     inverse = inverse / similarity.scale[:, None, None]
@@ -81,8 +86,8 @@ def warp_faces(
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     warped = F.grid_sample(
         images, grid, mode="bicubic", padding_mode="reflection", align_corners=False
-    ).clamp(0, 1)
-    return warped, warp_landmarks(landmarks, similarity)
+    )
+    return warped.clamp(0, 1)
 
 
 def warp_landmarks(landmarks: Tensor, similarity: Similarity) -> Tensor:
@@ -103,7 +108,7 @@ def _rotations(angle: Tensor) -> Tensor:
 def _mirror(
     images: Tensor, landmarks: Tensor, config: AugmentationConfig, draws: BatchDraws
 ) -> tuple[Tensor, Tensor]:
-    rows = _find_rows(draws.uniform() < config.flip_probability, images.device)
+    rows = find_rows(draws.uniform() < config.flip_probability, images.device)
     permutation = torch.tensor(FLIP_PERMUTATION, device=landmarks.device)
     mirrored = landmarks[rows][:, permutation]
     mirrored[..., 0] = 1 - mirrored[..., 0]
@@ -117,7 +122,7 @@ def _warp(
     images: Tensor, landmarks: Tensor, config: AugmentationConfig, draws: BatchDraws
 ) -> tuple[Tensor, Tensor]:
     drawn = draws.uniform(5)
-    rows = _find_rows(drawn[:, 0] < config.warp_probability, images.device)
+    rows = find_rows(drawn[:, 0] < config.warp_probability, images.device)
     if len(rows) == 0:
         return images, landmarks
     signed = 2 * drawn[:, 1:].to(images.device)[rows] - 1
@@ -132,20 +137,22 @@ def _warp(
     )
 
 
-def _recolour(images: Tensor, config: AugmentationConfig, draws: BatchDraws) -> Tensor:
+def recolour_faces(images: Tensor, *, config: AugmentationConfig, draws: BatchDraws) -> Tensor:
+    """Give some (N, 3, H, H) faces in [0, 1] another gamma and gains, and take others' colour."""
     drawn = draws.uniform(6)
-    rows = _find_rows(drawn[:, 0] < config.colour_probability, images.device)
+    rows = find_rows(drawn[:, 0] < config.colour_probability, images.device)
     signed = 2 * drawn[:, 2:].to(images.device)[rows] - 1
     gamma = (1 + signed[:, 0] * config.max_gamma_change)[:, None, None, None]
     gain = (1 + signed[:, 1:] * config.max_gain_change)[:, :, None, None]
     recoloured = (images[rows].clamp_min(1e-4).pow(gamma) * gain).clamp(0, 1)
     images = images.index_copy(0, rows, recoloured)
-    rows = _find_rows(drawn[:, 1] < config.grey_probability, images.device)
+    rows = find_rows(drawn[:, 1] < config.grey_probability, images.device)
     weights = images.new_tensor(_LUMA_WEIGHTS)[:, None, None]
     grey = (images[rows] * weights).sum(1, keepdim=True).expand(-1, 3, -1, -1)
     return images.index_copy(0, rows, grey)
 
 
-def _find_rows(is_chosen: Tensor, device: torch.device) -> Tensor:
+def find_rows(is_chosen: Tensor, device: torch.device) -> Tensor:
+    """(N,) booleans on the CPU -> the numbers of the rows that are true, on a device."""
     # Found on the CPU, where the draws are: a GPU would have to be waited for.
     return is_chosen.nonzero()[:, 0].to(device)

@@ -69,7 +69,7 @@ class FaceMaker:
     def make(self, item: SourceItem) -> MadeFace | SkippedFile:
         """Make a face, or say why the file gives none."""
         try:
-            data = self._read(item.name)
+            data = read_file(self._files, item.name)
             image = self._frame(data, item)
             landmarks = self._teacher.detect(image)
         except (DataError, FaceNotFoundError) as error:
@@ -83,17 +83,11 @@ class FaceMaker:
         )
         return MadeFace(record, image, landmarks)
 
-    def _read(self, name: str) -> bytes:
-        try:
-            return self._files.read(name)
-        except (OSError, zipfile.BadZipFile) as error:
-            raise DataError(f"unreadable file ({error})") from error
-
     def _frame(self, data: bytes, item: SourceItem) -> RgbImage:
         if item.points is not None:
             # Marked in the pixels as stored, whatever the orientation tag says.
-            return align_face(_decode(data, turn=False), np.array(item.points))
-        picture = _decode(data, turn=True)
+            return align_face(decode_image(data, turn=False), np.array(item.points))
+        picture = decode_image(data, turn=True)
         if not self._options.align:
             return resize_crop(picture)
         points = mesh_points(
@@ -110,15 +104,19 @@ def resize_crop(crop: RgbImage) -> RgbImage:
     Raises:
         DataError: it is not square.
     """
+    check_square(crop, remedy="--align cuts faces out of pictures")
     height, width = crop.shape[:2]
-    if max(width, height) > _MAX_ASPECT * min(width, height):
-        raise DataError(
-            f"{width} x {height} px is not a square face crop; --align cuts faces out of pictures"
-        )
     if (width, height) == (FACE_SIDE_PX, FACE_SIDE_PX):
         return crop
     size = (FACE_SIDE_PX, FACE_SIDE_PX)
     return np.asarray(Image.fromarray(crop).resize(size, Image.Resampling.BICUBIC))
+
+
+def check_square(crop: RgbImage, *, remedy: str) -> None:
+    """Raises DataError, with the remedy: the picture is too far from square for a face's crop."""
+    height, width = crop.shape[:2]
+    if max(width, height) > _MAX_ASPECT * min(width, height):
+        raise DataError(f"{width} x {height} px is not a square face crop; {remedy}")
 
 
 def measure_sharpness(image: RgbImage) -> float:
@@ -141,8 +139,16 @@ def assign_split(group: str, *, validation_permille: int) -> Split:
     return "validation" if bucket < validation_permille else "train"
 
 
-def _decode(data: bytes, *, turn: bool) -> RgbImage:
-    """Decode to RGB, turned as its EXIF tag says when asked."""
+def read_file(files: ImageFiles, name: str) -> bytes:
+    """Read one of a source's files; raises DataError when it cannot be read."""
+    try:
+        return files.read(name)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"unreadable file ({error})") from error
+
+
+def decode_image(data: bytes, *, turn: bool) -> RgbImage:
+    """Decode to RGB, turned as its EXIF tag says when asked; raises DataError."""
     try:
         with Image.open(io.BytesIO(data)) as opened:
             image = ImageOps.exif_transpose(opened) if turn else opened

@@ -28,7 +28,7 @@ IMAGES_NAME, LANDMARKS_NAME, INDEX_NAME = "images.npy", "landmarks.npy", "index.
 _PAYLOAD_NAMES = (IMAGES_NAME, LANDMARKS_NAME, INDEX_NAME)
 
 Split = Literal["train", "validation", "test"]
-_SPLITS: tuple[Split, ...] = get_args(Split)
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +139,7 @@ def complete_pack(
         "faces": len(records),
         "validation_faces": slices["validation"],
         "test_faces": slices["test"],
-        "sha256": {name: _sha256(folder / name) for name in _PAYLOAD_NAMES},
+        "sha256": {name: sha256_of_file(folder / name) for name in _PAYLOAD_NAMES},
         "skipped": [asdict(item) for item in skipped],
         "duplicates": [asdict(item) for item in duplicates],
     }
@@ -158,13 +158,15 @@ def open_pack(folder: Path, *, verify: bool = False) -> FacePack:
     try:
         summary = json.loads(summary_path.read_text(encoding="utf-8"))
         faces, checksums = int(summary["faces"]), dict(summary["sha256"])
+        if summary.get("kind", "faces") != "faces":
+            raise DataError(f"{folder} is a pack of {summary['kind']}, not of faces with landmarks")
         if summary["format"] not in _READABLE_FORMATS:
             raise DataError(
                 f"{folder} has pack format {summary['format']}, readable are "
                 f"{' and '.join(map(str, _READABLE_FORMATS))}; prepare the pack anew"
             )
         for name in _PAYLOAD_NAMES if verify else ():
-            if _sha256(folder / name) != checksums[name]:
+            if sha256_of_file(folder / name) != checksums[name]:
                 raise DataError(f"{folder / name} is damaged (checksum); prepare the pack anew")
         records = _read_index(folder / INDEX_NAME)
         images = np.load(folder / IMAGES_NAME, mmap_mode="r")
@@ -189,18 +191,20 @@ def read_record(row: Mapping[str, str]) -> FaceRecord:
         file=row["file"],
         sha256=row["sha256"],
         group=row["group"],
-        split=_read_split(row["split"]),
+        split=read_split(row["split"]),
         sharpness=float(row["sharpness"]),
     )
 
 
-def _read_split(text: str) -> Split:
-    for split in _SPLITS:
+def read_split(text: str) -> Split:
+    """Read a slice's name; raises ValueError when it is none."""
+    for split in SPLITS:
         if text == split:
             return split
     raise ValueError(f"unknown slice {text!r}")
 
 
-def _sha256(path: Path) -> str:
+def sha256_of_file(path: Path) -> str:
+    """Digest of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -40,7 +40,7 @@ _LANDMARK_SHAPE = (LANDMARK_COUNT, 3)
 _IMAGE_BYTES = FACE_SIDE_PX * FACE_SIDE_PX * 3
 _LANDMARK_BYTES = LANDMARK_COUNT * 3 * 4
 # NumPy pads a header so that its first dimension may grow without moving the data.
-_HEADER_BYTES = 128
+ARRAY_HEADER_BYTES = 128
 _ARRAYS = (
     (IMAGES_NAME, np.dtype("u1"), _IMAGE_SHAPE, _IMAGE_BYTES),
     (LANDMARKS_NAME, np.dtype("<f4"), _LANDMARK_SHAPE, _LANDMARK_BYTES),
@@ -134,7 +134,7 @@ class PartialPack:
                 self._folder / name,
                 dtype=dtype,
                 mode="r",
-                offset=_HEADER_BYTES,
+                offset=ARRAY_HEADER_BYTES,
                 shape=(count, *shape),
             )
             for name, dtype, shape, _ in _ARRAYS
@@ -154,7 +154,7 @@ class PartialPack:
         with self._telling_of_a_full_disk():
             for name, dtype, shape, _ in _ARRAYS:
                 with (self._folder / name).open("r+b") as file:
-                    file.write(_header((len(self.records), *shape), dtype))
+                    file.write(array_header((len(self.records), *shape), dtype))
                     os.fsync(file.fileno())
             complete_pack(self._folder, self.records, skipped=skipped, duplicates=duplicates)
             self._folder.rename(self._target)
@@ -180,7 +180,7 @@ class PartialPack:
         try:
             for (name, _, _, size), digest in zip(_ARRAYS, step["sha256"], strict=True):
                 with (self._folder / name).open("rb") as file:
-                    file.seek(_HEADER_BYTES + len(self.records) * size)
+                    file.seek(ARRAY_HEADER_BYTES + len(self.records) * size)
                     if hashlib.sha256(file.read(count * size)).hexdigest() != digest:
                         return False
         except FileNotFoundError:
@@ -196,7 +196,7 @@ class PartialPack:
         """Cut everything off that belongs to no step that was taken over."""
         for name, _, _, size in _ARRAYS:
             with (self._folder / name).open("ab") as file:
-                file.truncate(_HEADER_BYTES + len(self.records) * size)
+                file.truncate(ARRAY_HEADER_BYTES + len(self.records) * size)
         journal = self._journal.with_suffix(".new")
         journal.write_bytes(b"".join(_sealed(line) for line in lines))
         journal.replace(self._journal)
@@ -230,9 +230,10 @@ def _array_bytes(faces: Sequence[MadeFace]) -> tuple[bytes, bytes]:
     return images, landmarks
 
 
-def _header(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> bytes:
+def array_header(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> bytes:
+    """The first ARRAY_HEADER_BYTES of a .npy file whose array follows row by row."""
     buffer = io.BytesIO()
     fields = {"descr": dtype.str, "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(buffer, fields)
-    assert buffer.tell() == _HEADER_BYTES
+    assert buffer.tell() == ARRAY_HEADER_BYTES
     return buffer.getvalue()

@@ -15,7 +15,7 @@ from model_store.image_tensor import RgbImage, tensor_to_image
 from model_store.landmarks.landmarker import Landmarker
 from model_store.store import ModelStore
 from training.checkpoint import BEST_NAME, Checkpoint, load_checkpoint
-from training.config import LandmarkTaskConfig
+from training.config import SuperResolutionTaskConfig
 from training.errors import TrainingError
 from training.evaluation.faces import LrFaces, enlarge_bicubic
 from training.evaluation.folder import FOLDER_PREFIX, FolderUpscaler
@@ -148,7 +148,7 @@ def load_trained(run: Path, *, store: ModelStore) -> Trained:
     network.load_state_dict(checkpoint.ema)
     task = checkpoint.config.task
     landmarker = None
-    if not isinstance(task, LandmarkTaskConfig) and needs_landmarks(task.network):
+    if isinstance(task, SuperResolutionTaskConfig) and needs_landmarks(task.network):
         landmarker = load_landmarker(task.landmarker, store)
     return Trained(network.eval(), landmarker, checkpoint)
 

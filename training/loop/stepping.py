@@ -10,7 +10,6 @@ from torch import Tensor
 from training.batch_statistics import KeptBuffers, share_batch_statistics
 from training.checkpoint import Checkpoint
 from training.config import OptimizerConfig, TrainConfig
-from training.data.datasets import FaceDataset
 from training.data.draws import BatchDraws
 from training.errors import CheckpointError
 from training.loop.weight_average import WeightAverage
@@ -57,12 +56,10 @@ class Stepper:
         config: TrainConfig,
         task: TrainingTask,
         *,
-        dataset: FaceDataset,
         processes: Processes,
     ) -> None:
         self._config = config
         self._task = task
-        self._dataset = dataset
         self._processes = processes
         self._share = processes.share_of(config.batch_size)
         if processes.count > 1:
@@ -131,7 +128,7 @@ class Stepper:
         torch.manual_seed(dropout_seed * self._processes.count + self._processes.index)
         network.train()
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self._task.compute_loss(self._dataset.train_batch(draws), draws=draws)
+        loss = self._task.compute_loss(draws)
         loss.total.backward()
         self._processes.average_gradients(self._parameters)
         return loss

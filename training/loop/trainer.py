@@ -15,7 +15,6 @@ from training.checkpoint import (
     save_checkpoint,
 )
 from training.config import TrainConfig
-from training.data.datasets import FaceDataset
 from training.errors import CheckpointError
 from training.image_grid import tile_faces
 from training.loop.run_log import RunLog, open_log
@@ -47,7 +46,6 @@ class Trainer:
         config: TrainConfig,
         task: TrainingTask,
         *,
-        dataset: FaceDataset,
         processes: Processes,
         folder: Path,
         start: str,
@@ -59,7 +57,7 @@ class Trainer:
         self._folder = folder
         self._start = start
         self._git_commit = git_commit
-        self._stepper = Stepper(config, task, dataset=dataset, processes=processes)
+        self._stepper = Stepper(config, task, processes=processes)
         self._guard = SkipGuard(max_in_a_row=config.max_skipped_steps)
         self._step = 0
         self._best_score = -math.inf

@@ -11,7 +11,6 @@ from model_store.errors import ModelStoreError
 from model_store.manifest import ModelManifest, TrainingRecord
 from model_store.store import ModelStore
 from training.config import config_document
-from training.data.datasets import FaceDataset
 from training.errors import PublishRefusedError, TrainingError
 from training.evaluate import evaluate_networks
 from training.evaluation.comparison import Comparison, ModelResult
@@ -25,7 +24,7 @@ from training.evaluation.models import (
     open_network,
 )
 from training.publish.gate import list_objections
-from training.tasks.build import finish_network
+from training.tasks.build import finish_network, open_dataset
 
 RESEARCH_ONLY_LICENCE = (
     "Research only: trained on face photographs whose terms allow non-commercial research. "
@@ -85,7 +84,7 @@ def publish_run(
     checkpoint = trained.checkpoint
     config = checkpoint.config
     sets = open_face_sets(options.packs, options.tests)
-    dataset = FaceDataset(config.data, root=options.packs)
+    dataset = open_dataset(config, root=options.packs)
     finish_network(trained.network, config, dataset=dataset)
     _round_to_half(trained.network)
     name = options.name or config.name

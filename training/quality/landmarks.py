@@ -6,7 +6,6 @@ from torch import Tensor
 from model_store.landmarks.distance import interocular_distance
 from model_store.landmarks.topology import OPENINGS
 
-_CALIBRATION_BINS = 10
 # A prediction within this NME counts as right; the Landmarker's confidence is the probability
 # of that.
 RIGHT_WITHIN_NME = 0.08
@@ -26,9 +25,12 @@ def mouth_opening(landmarks: Tensor) -> Tensor:
     return openings(landmarks)[:, 0]
 
 
-def calibration_error(confidence: Tensor, is_right: Tensor) -> float:
-    """Expected calibration error of N confidences: |mean confidence - share right| over 10 bins."""
-    bins = (confidence * _CALIBRATION_BINS).long().clamp(max=_CALIBRATION_BINS - 1)
-    gaps = torch.zeros(_CALIBRATION_BINS, dtype=torch.float64)
+def calibration_error(confidence: Tensor, is_right: Tensor, *, num_bins: int = 10) -> float:
+    """Expected calibration error of N confidences in [0, 1].
+
+    The gap between mean confidence and share right in equal bins, weighed by their faces.
+    """
+    bins = (confidence * num_bins).long().clamp(max=num_bins - 1)
+    gaps = torch.zeros(num_bins, dtype=torch.float64)
     gaps.index_add_(0, bins, confidence.double() - is_right.double())
     return float(gaps.abs().sum() / len(confidence))

@@ -4,33 +4,51 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
-from model_store.affectsrnet.network import LANDMARK_BRANCH_PREFIXES
 from model_store.architectures import needs_landmarks, network_from
 from model_store.errors import ModelStoreError
 from model_store.landmarks.landmarker import Landmarker
 from model_store.store import ModelStore
-from training.checkpoint import load_checkpoint
-from training.config import LandmarkTaskConfig, TrainConfig
+from training.config import (
+    DataConfig,
+    ExpressionTaskConfig,
+    LandmarkTaskConfig,
+    TrainConfig,
+)
 from training.data.datasets import FaceDataset
-from training.errors import CheckpointError, ConfigError
+from training.data.expressions.dataset import ExpressionDataset
+from training.errors import ConfigError
 from training.tasks.build_loss import build_loss
 from training.tasks.calibration import calibrate_confidence
+from training.tasks.expressions import ExpressionTask
 from training.tasks.landmarks import LandmarkTask
 from training.tasks.super_resolution import SuperResolutionTask
 from training.tasks.task import TrainingTask
 
 _CALIBRATION_BATCH = 100
-_BACKBONE_SUFFIX = ":backbone"
+_CPU = torch.device("cpu")
+
+Dataset = FaceDataset | ExpressionDataset
+"""The faces that a run learns from and is validated on."""
+
+
+def open_dataset(config: TrainConfig, *, root: Path, device: torch.device = _CPU) -> Dataset:
+    """Open the faces of a run.
+
+    Raises:
+        DataError: a pack under ``root`` is missing or damaged, or holds no faces for the run.
+    """
+    data = config.data
+    if isinstance(data, DataConfig):
+        return FaceDataset(data, root=root, device=device)
+    return ExpressionDataset(data, root=root, device=device)
 
 
 def build_task(
     config: TrainConfig,
     *,
-    dataset: FaceDataset,
+    dataset: Dataset,
     store: ModelStore,
     device: torch.device,
     feature_weights: Path | None = None,
@@ -39,7 +57,7 @@ def build_task(
 
     Args:
         config: The run's.
-        dataset: The faces to learn from.
+        dataset: What open_dataset gave of the same configuration.
         store: Where the networks are published that the run needs.
         device: Where everything runs.
         feature_weights: Folder with the weights of the loss's feature networks; None takes the
@@ -50,9 +68,13 @@ def build_task(
         FeatureWeightsError: a feature network of the loss has no weights.
     """
     torch.manual_seed(config.seed)
-    if isinstance(config.task, LandmarkTaskConfig):
-        return LandmarkTask(config, task=config.task, dataset=dataset, device=device)
     task = config.task
+    if isinstance(task, ExpressionTaskConfig):
+        assert isinstance(dataset, ExpressionDataset)
+        return ExpressionTask(config, task=task, dataset=dataset, device=device)
+    assert isinstance(dataset, FaceDataset)
+    if isinstance(task, LandmarkTaskConfig):
+        return LandmarkTask(config, task=task, dataset=dataset, device=device)
     landmarker = None
     if needs_landmarks(task.network) or task.loss.node_weight > 0:
         landmarker = load_landmarker(task.landmarker, store).to(device)
@@ -78,7 +100,7 @@ def build_network_of(config: TrainConfig) -> nn.Module:
     return network_from(config.task.network)
 
 
-def finish_network(network: nn.Module, config: TrainConfig, *, dataset: FaceDataset) -> None:
+def finish_network(network: nn.Module, config: TrainConfig, *, dataset: Dataset) -> None:
     """Do what is left to do on a run's best weights before they are published.
 
     Args:
@@ -86,7 +108,8 @@ def finish_network(network: nn.Module, config: TrainConfig, *, dataset: FaceData
         config: The run's.
         dataset: The faces that it learnt from and was validated on.
     """
-    if isinstance(network, Landmarker) and isinstance(config.task, LandmarkTaskConfig):
+    if isinstance(dataset, FaceDataset) and isinstance(config.task, LandmarkTaskConfig):
+        assert isinstance(network, Landmarker)
         batches = dataset.held_batches("validation", batch_size=_CALIBRATION_BATCH)
         calibrate_confidence(network, batches, config=config, task=config.task)
 
@@ -107,49 +130,3 @@ def load_landmarker(reference: str, store: ModelStore) -> Landmarker:
     if not isinstance(module, Landmarker):
         raise ConfigError(f"task.landmarker: {reference} is no landmarker")
     return module
-
-
-def initialise_from(network: nn.Module, start: str, *, store: ModelStore) -> list[str]:
-    """Take the weights that ``start`` has into a network of the same or a larger architecture.
-
-    Args:
-        network: Keeps its own values where ``start`` has none (a branch added since).
-        start: A published version (``NAME@VERSION``), a ``.safetensors`` file, or a run's
-            checkpoint (``.pt``), of which the weight average is taken. With ``:backbone`` behind
-            it, the landmark branch is left there.
-        store: Where published versions are looked up.
-
-    Returns:
-        Names of the parameters that ``start`` does not have.
-
-    Raises:
-        CheckpointError: nothing under that name, or weights of another architecture.
-    """
-    try:
-        weights = _load_weights(start, store)
-    except (ModelStoreError, SafetensorError, OSError) as error:
-        raise CheckpointError(f"--init {start}: {error}") from error
-    own = network.state_dict()
-    alien = [k for k, v in weights.items() if k not in own or own[k].shape != v.shape]
-    if alien:
-        first = alien[0]
-        here = str(tuple(own[first].shape)) if first in own else "missing"
-        raise CheckpointError(
-            f"--init {start} holds weights of another architecture: {len(alien)} of "
-            f"{len(weights)} do not fit, first {first}, {tuple(weights[first].shape)} there and "
-            f"{here} here; start from a version of this network, or give [task.network] the sizes "
-            "that the weights were trained with"
-        )
-    network.load_state_dict({key: value.float() for key, value in weights.items()}, strict=False)
-    return sorted(set(own) - set(weights))
-
-
-def _load_weights(start: str, store: ModelStore) -> dict[str, Tensor]:
-    if start.endswith(_BACKBONE_SUFFIX):
-        weights = _load_weights(start.removesuffix(_BACKBONE_SUFFIX), store)
-        return {k: v for k, v in weights.items() if not k.startswith(LANDMARK_BRANCH_PREFIXES)}
-    if start.endswith(".safetensors"):
-        return load_file(start)
-    if start.endswith(".pt"):
-        return load_checkpoint(Path(start)).ema
-    return dict(store.load(start).module.state_dict())

@@ -72,8 +72,9 @@ class LandmarkTask:
         """All parameters alike."""
         return [ParameterGroup(list(self.network.parameters()))]
 
-    def compute_loss(self, faces: FaceBatch, *, draws: BatchDraws) -> LossTerms:
+    def compute_loss(self, draws: BatchDraws) -> LossTerms:
         """Return the weighted distance over faces plus the confidence's log loss over all."""
+        faces = self._dataset.train_batch(draws)
         has_face = draws.uniform() >= self._task.non_face_probability
         lr, landmarks = make_landmark_inputs(
             faces, has_face=has_face, config=self._config, task=self._task, draws=draws

@@ -74,8 +74,9 @@ class SuperResolutionTask:
         groups = [ParameterGroup(backbone, self._backbone_rate), ParameterGroup(branch)]
         return [group for group in groups if group.parameters]
 
-    def compute_loss(self, faces: FaceBatch, *, draws: BatchDraws) -> LossTerms:
+    def compute_loss(self, draws: BatchDraws) -> LossTerms:
         """Return the loss of an augmented, degraded batch, and what stages add to it."""
+        faces = self._dataset.train_batch(draws)
         hr, landmarks = augment_faces(
             faces.images,
             faces.landmarks,

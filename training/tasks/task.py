@@ -6,7 +6,6 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from training.data.datasets import FaceBatch
 from training.data.draws import BatchDraws
 from training.data.pack import Split
 from training.losses.terms import LossTerms
@@ -21,7 +20,7 @@ class ParameterGroup:
 
 
 class TrainingTask(Protocol):
-    """A network together with its loss and its validation score.
+    """A network together with the faces that it learns from, its loss and its validation score.
 
     Attributes:
         network: The module whose parameters are trained.
@@ -34,8 +33,12 @@ class TrainingTask(Protocol):
     def parameter_groups(self) -> Sequence[ParameterGroup]:
         """All parameters of the network, in an order that follows from the configuration."""
 
-    def compute_loss(self, faces: FaceBatch, *, draws: BatchDraws) -> LossTerms:
-        """Augment and degrade the faces, run the network, compare."""
+    def compute_loss(self, draws: BatchDraws) -> LossTerms:
+        """Draw a step's faces, augment and degrade them, run the network, compare.
+
+        All that is random follows from ``draws``: the same again give the same loss, as long as
+        the weights stay (and dropout, which draws from torch's global generator).
+        """
 
     def validate(self, network: nn.Module, split: Split) -> Mapping[str, float]:
         """Score a network of the same architecture (the weight average) on held faces.

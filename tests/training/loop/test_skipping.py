@@ -12,7 +12,6 @@ from tests.training.conftest import MakePack
 from tests.training.runs import make_trainer
 from training.checkpoint import load_checkpoint
 from training.config import TrainConfig
-from training.data.datasets import FaceBatch
 from training.data.draws import BatchDraws
 from training.data.pack import Split
 from training.errors import DivergedError
@@ -38,7 +37,7 @@ class FragileTask:
     def parameter_groups(self) -> list[ParameterGroup]:
         return [ParameterGroup(list(self.network.parameters()))]
 
-    def compute_loss(self, faces: FaceBatch, *, draws: BatchDraws) -> LossTerms:
+    def compute_loss(self, draws: BatchDraws) -> LossTerms:
         self._step += 1
         inputs = draws.uniform(1)
         if self._step in self._nan_loss:

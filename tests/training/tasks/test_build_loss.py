@@ -148,7 +148,7 @@ def test_a_baselines_task_compares_landmarks_but_is_given_none(
     dataset = FaceDataset(config.data, root=make_pack())
     task = build_task(config, dataset=dataset, store=store, device=CPU)
     draws = BatchDraws.of_step(seed=1, step=0, batch_size=2)
-    result = task.compute_loss(dataset.train_batch(draws), draws=draws)
+    result = task.compute_loss(draws)
     assert set(result.terms) == {"l1", "nodes", "regions"}
     assert all(float(value) > 0 for value in result.terms.values())
 
@@ -167,7 +167,7 @@ def test_the_papers_loss_by_the_published_feature_networks(
         feature_weights=data_root / "weights",
     )
     draws = BatchDraws.of_step(seed=1, step=0, batch_size=1)
-    result = task.compute_loss(dataset.train_batch(draws), draws=draws)
+    result = task.compute_loss(draws)
     result.total.backward()
     assert set(result.terms) == {"l1", "lpips_squeeze", "gram", "nodes", "regions"}
     gradients = [p.grad for p in task.network.parameters()]
