@@ -8,6 +8,7 @@ import pytest
 
 from service.settings import Settings
 from tests.fakes import NearestEngine
+from tests.service.images.hostile import png_that_says
 from tests.service.support import (
     as_file,
     assert_problem,
@@ -16,7 +17,6 @@ from tests.service.support import (
     noise,
     post_image,
 )
-from tests.service.test_images import png_of_size
 
 pytestmark = pytest.mark.anyio
 
@@ -44,8 +44,8 @@ IMAGES = {
     "truncated JPEG": (as_file(noise(), "JPEG")[:-300], 400, "corrupt-image", "ends early"),
     "1x1": (as_file(noise(1, 1)), 422, "image-too-small", "1 x 1 px; each side must be 8 to 1024"),
     "4x2000": (as_file(noise(4, 2000)), 422, "image-too-small", "image is 4 x 2000 px"),
-    "9000x9000": (png_of_size(9000, 9000), 413, "image-too-large", "image is 9000 x 9000 px"),
-    "a bomb": (png_of_size(60000, 60000), 413, "image-too-large", "image is 60000 x 60000 px"),
+    "9000x9000": (png_that_says(9000, 9000), 413, "image-too-large", "image is 9000 x 9000 px"),
+    "a bomb": (png_that_says(60000, 60000), 413, "image-too-large", "image is 60000 x 60000 px"),
     "a strip": (as_file(noise(8, 800)), 422, "image-too-narrow", "at most 4 times"),
     "too many bytes": (bytes(100_001), 413, "image-too-large", "100001 bytes; at most 100000"),
     "a GIF": (as_file(noise(), "GIF"), 415, "unsupported-image-format", "convert the image"),

@@ -1,7 +1,5 @@
 import contextlib
 import io
-import struct
-import zlib
 
 import numpy as np
 import pytest
@@ -17,7 +15,6 @@ from service.errors import (
     ImageTooSmallError,
     UnsupportedImageFormatError,
 )
-from service.image_header import read_header
 from service.images import (
     ImageCodec,
     ImageLimits,
@@ -26,6 +23,8 @@ from service.images import (
     encode_image,
     resize_alpha,
 )
+from service.images.header import read_header
+from tests.service.images.hostile import png_that_says
 from tests.service.support import as_file, noise, plain
 
 # Pillow warns of malformed metadata; the command line silences it, see service.cli.
@@ -34,20 +33,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 LIMITS = ImageLimits(
     max_image_bytes=2**20, min_image_side_px=8, max_image_side_px=1024, max_aspect_ratio=4
 )
-
-
-def png_of_size(width: int, height: int) -> bytes:
-    """A PNG that claims a size and holds almost nothing: what a bomb looks like from outside."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        checksum = struct.pack(">I", zlib.crc32(kind + data))
-        return struct.pack(">I", len(data)) + kind + data + checksum
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    pixels = zlib.compress(bytes(1000))
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
-    )
 
 
 # --- pixels ---
@@ -190,7 +175,7 @@ def test_size_is_refused_by_the_header_alone(
     width: int, height: int, error: type[Exception], says: str
 ) -> None:
     with pytest.raises(error, match=says):
-        decode_image(png_of_size(width, height), LIMITS)
+        decode_image(png_that_says(width, height), LIMITS)
 
 
 @pytest.mark.parametrize(("width", "height"), [(8, 8), (8, 32), (1024, 1024)])
@@ -250,8 +235,8 @@ def test_jpeg_with_further_pictures_behind_it_is_its_first_picture() -> None:
 
 
 def test_png_that_tells_its_size_twice_is_held_to_the_second() -> None:
-    honest = png_of_size(32, 32)
-    lying = honest[:33] + png_of_size(5000, 5000)[8:33] + honest[33:]
+    honest = png_that_says(32, 32)
+    lying = honest[:33] + png_that_says(5000, 5000)[8:33] + honest[33:]
     assert read_header(lying).width == 32
     with pytest.raises((ImageTooLargeError, CorruptImageError)):
         decode_image(lying, LIMITS)

@@ -1,0 +1,49 @@
+"""Upscaled pixels -> image files, without any metadata."""
+
+import io
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from model_store.image_tensor import RgbImage
+from service.images.decode import AlphaMask
+
+MediaType = Literal["image/jpeg", "image/png", "image/webp"]
+
+_JPEG_QUALITY = 95
+_WEBP_QUALITY = 95
+# Level 1 writes a 512 px image in 30 ms where Pillow's default of 6 takes 190 ms, for 10 % more.
+_PNG_LEVEL = 1
+
+
+def encode_image(rgb: RgbImage, media_type: MediaType, *, alpha: AlphaMask | None = None) -> bytes:
+    """Write a file without metadata: JPEG (quality 95, 4:4:4), PNG (level 1) or WebP (quality 95).
+
+    JPEG has no transparency: the image is laid on white by its alpha.
+    """
+    buffer = io.BytesIO()
+    match media_type:
+        case "image/jpeg":
+            opaque = rgb if alpha is None else _on_white(rgb, alpha)
+            Image.fromarray(opaque).save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
+        case "image/png":
+            _with_alpha(rgb, alpha).save(buffer, "PNG", compress_level=_PNG_LEVEL)
+        case "image/webp":
+            _with_alpha(rgb, alpha).save(buffer, "WEBP", quality=_WEBP_QUALITY)
+    return buffer.getvalue()
+
+
+def resize_alpha(alpha: AlphaMask, *, width: int, height: int) -> AlphaMask:
+    """Bring an alpha mask to the size of the upscaled colours, by Pillow's bicubic."""
+    return np.array(Image.fromarray(alpha).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def _with_alpha(rgb: RgbImage, alpha: AlphaMask | None) -> Image.Image:
+    return Image.fromarray(rgb if alpha is None else np.dstack([rgb, alpha]))
+
+
+def _on_white(rgb: RgbImage, alpha: AlphaMask) -> RgbImage:
+    share = alpha[..., None].astype(np.float32) / 255
+    blended: RgbImage = np.rint(rgb * share + 255 * (1 - share)).astype(np.uint8)
+    return blended
