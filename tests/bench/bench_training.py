@@ -168,7 +168,7 @@ def _write_random_pack(root: Path, names: Sequence[str]) -> None:
             sha256="0" * 64,
             group=str(i),
             split="validation" if i < 8 else "train",
-            sharpness=1.0 + i,
+            sharpness=100.0 + i,
         )
         for i in range(NUM_FACES)
     ]

@@ -98,6 +98,16 @@ def test_what_is_not_understood_is_named(minimal: Path, override: str, message: 
         load_config(minimal, [override])
 
 
+@pytest.mark.parametrize("network", ["architecture=edsr", "landmark_fusion=false"])
+def test_a_landmark_curriculum_needs_a_network_that_takes_landmarks(
+    minimal: Path, network: str
+) -> None:
+    curriculum = "task.landmark_curriculum.teacher_steps=5"
+    load_config(minimal, [curriculum])
+    with pytest.raises(ConfigError, match=r"teacher_steps is 5, but this .* takes no landmarks"):
+        load_config(minimal, [f"task.network.{network}", curriculum])
+
+
 def test_a_network_of_no_named_architecture_is_affectsrnet(minimal: Path) -> None:
     document = config_document(load_config(minimal))
     del document["task"]["network"]["architecture"]  # as in checkpoints from before the baselines

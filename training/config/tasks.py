@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from model_store.architectures import ClassifierConfig, UpscalerConfig
+from model_store.architectures import ClassifierConfig, UpscalerConfig, needs_landmarks
 from model_store.emotion.classifier import CROP_PX
 from model_store.landmarks.landmarker import LandmarkerConfig
 from training.config.learning import LossConfig
@@ -39,6 +39,9 @@ class LandmarkCurriculumConfig:
 class SuperResolutionTaskConfig:
     """Train an AffectSRNet or one of the baselines.
 
+    Raises:
+        ValueError: a landmark curriculum for a network that takes no landmarks.
+
     Attributes:
         network: Scale, sizes and switches of the network that ``architecture`` names there
             (affectsrnet, if it is left out).
@@ -57,6 +60,14 @@ class SuperResolutionTaskConfig:
     loss: LossConfig = field(default_factory=LossConfig)
     landmark_curriculum: LandmarkCurriculumConfig = field(default_factory=LandmarkCurriculumConfig)
     backbone_rate: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.landmark_curriculum.teacher_steps > 0 and not needs_landmarks(self.network):
+            raise ValueError(
+                f"landmark_curriculum.teacher_steps is {self.landmark_curriculum.teacher_steps}, "
+                f"but this {self.network.architecture} takes no landmarks; set it to 0, or "
+                "network.landmark_fusion = true for an affectsrnet"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
