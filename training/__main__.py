@@ -11,6 +11,7 @@ from typing import TypeAlias
 from tqdm import tqdm
 
 from training.errors import DataError, TrainingError
+from training.memory import keep_freed_memory
 
 _FACE_SOURCES = ("folder", "celeba", "ffhq", "helen", "lfw", "utkface")
 _EXPRESSION_SOURCES = ("rafdb", "expressions")
@@ -24,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Before torch is imported. OpenMP's default is to spin at every barrier: measured on 2 cores
     # beside one busy process, spinning made a convolution's backward pass 10 to 40 times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    keep_freed_memory()
     try:
         return int(options.run(options))
     except TrainingError as error:

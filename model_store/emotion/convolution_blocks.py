@@ -5,6 +5,8 @@ Chen, Liu, Gao, Han: "MobileFaceNets" (arXiv:1804.07573), section 3.2 and table 
 
 from torch import Tensor, nn
 
+from model_store.emotion.channel_prelu import ChannelPReLU
+
 
 class ConvolutionBlock(nn.Module):
     """A convolution without bias, batch norm, and a PReLU for each channel unless it is linear."""
@@ -25,7 +27,7 @@ class ConvolutionBlock(nn.Module):
             inputs, outputs, kernel, stride=stride, padding=padding, groups=groups, bias=False
         )
         self.norm = nn.BatchNorm2d(outputs)
-        self.activation = nn.Identity() if is_linear else nn.PReLU(outputs)
+        self.activation = nn.Identity() if is_linear else ChannelPReLU(outputs)
 
     def forward(self, features: Tensor) -> Tensor:
         result: Tensor = self.activation(self.norm(self.conv(features)))

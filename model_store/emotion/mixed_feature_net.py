@@ -12,6 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from model_store.emotion.channel_prelu import ChannelPReLU
 from model_store.emotion.convolution_blocks import Bottleneck, ConvolutionBlock
 from model_store.emotion.coordinate_attention import CoordinateAttention
 
@@ -93,7 +94,7 @@ class MixedSpatial(nn.Module):
         super().__init__()
         self.depthwise = MixedDepthwise(channels, kernels=kernels, stride=stride)
         self.norm = nn.BatchNorm2d(channels) if has_norm else nn.Identity()
-        self.activation = nn.PReLU(channels) if has_norm else nn.Identity()
+        self.activation = ChannelPReLU(channels) if has_norm else nn.Identity()
         self.attention = CoordinateAttention(channels)
 
     def forward(self, features: Tensor) -> Tensor:
