@@ -15,6 +15,7 @@ from model_store.baselines.srcnn import SRCNN, SRCNNConfig
 from model_store.emotion.ddamfn import DDAMFN
 from model_store.emotion.mixed_feature_net import DDAMFNConfig
 from model_store.emotion.mobilefacenet import MobileFaceNetClassifier, MobileFaceNetConfig
+from model_store.emotion.recoverability import AgreementCalibration, AgreementCalibrationConfig
 from model_store.landmarks.landmarker import Landmarker, LandmarkerConfig
 
 UpscalerConfig = (
@@ -27,8 +28,8 @@ ClassifierConfig = DDAMFNConfig | MobileFaceNetConfig
 """What a network that tells expressions apart is built from."""
 Classifier = DDAMFN | MobileFaceNetClassifier
 """A network from aligned crops of faces to their expressions."""
-NetworkConfig = UpscalerConfig | LandmarkerConfig | ClassifierConfig
-Network = Upscaler | Landmarker | Classifier
+NetworkConfig = UpscalerConfig | LandmarkerConfig | ClassifierConfig | AgreementCalibrationConfig
+Network = Upscaler | Landmarker | Classifier | AgreementCalibration
 
 _CONFIG_CLASSES: Mapping[str, type[NetworkConfig]] = {
     config_class.architecture: config_class
@@ -42,6 +43,7 @@ _CONFIG_CLASSES: Mapping[str, type[NetworkConfig]] = {
         LandmarkerConfig,
         DDAMFNConfig,
         MobileFaceNetConfig,
+        AgreementCalibrationConfig,
     )
 }
 
@@ -68,6 +70,8 @@ def network_from(config: NetworkConfig) -> Network:
         return Landmarker(config)
     if isinstance(config, ClassifierConfig):
         return classifier_from(config)
+    if isinstance(config, AgreementCalibrationConfig):
+        return AgreementCalibration(config)
     return upscaler_from(config)
 
 

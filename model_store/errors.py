@@ -17,5 +17,9 @@ class ChecksumMismatchError(ModelStoreError):
     """A weights file is not the one that was published."""
 
 
+class CalibrationMismatchError(ModelStoreError):
+    """A calibration was fitted for other networks than those it is asked about."""
+
+
 class FaceNotFoundError(Exception):
     """The detector saw no face in the image."""
