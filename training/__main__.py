@@ -85,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--feature-weights", type=Path, metavar="FOLDER", help="weights of LPIPS")
     report.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     report.set_defaults(run=_report)
+    _add_calibrate(commands)
     publish = commands.add_parser("publish", help="make a run's best weights a model version")
     publish.add_argument("folder", type=Path, help="the run's folder")
     publish.add_argument("--name", help="model name, if not the run's")
@@ -113,6 +114,27 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.set_defaults(run=_evaluate)
     publish.set_defaults(run=_publish)
     return parser
+
+
+def _add_calibrate(commands: _Commands) -> None:
+    calibrate = commands.add_parser(
+        "calibrate-agreement", help="fit and publish how likely an expression was kept"
+    )
+    calibrate.add_argument("upscaler", metavar="NAME[@VERSION]", help="published network")
+    calibrate.add_argument(
+        "--fit", nargs="+", required=True, metavar="PACK", help="their validation slices are fitted"
+    )
+    calibrate.add_argument(
+        "--test", nargs="+", required=True, metavar="PACK", help="checked on; nothing learnt from"
+    )
+    calibrate.add_argument("--packs", type=Path, default=Path("packs"), help="folder of packs")
+    calibrate.add_argument("--classifier", metavar="NAME[@VERSION]", help="who reads expressions")
+    calibrate.add_argument("--name", help="of the calibration, if not agreement-x8 or agreement-x4")
+    calibrate.add_argument("--store", type=Path, help="store to publish to, if not the package's")
+    calibrate.add_argument(
+        "--allow-worse", metavar="REASON", help="publish even a poor fit; the manifest keeps why"
+    )
+    calibrate.set_defaults(run=_calibrate)
 
 
 def _add_prepare(commands: _Commands) -> None:
@@ -164,6 +186,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     from model_store.store import ModelStore
     from training.evaluate import EvaluateOptions, evaluate, write_reports
     from training.evaluation.report.expressions import expressions_text
+    from training.evaluation.report.reliability import agreement_text
     from training.evaluation.report.text import comparison_text
 
     evaluation = evaluate(
@@ -182,7 +205,9 @@ def _evaluate(options: argparse.Namespace) -> int:
         notify=_notify,
     )
     print(comparison_text(evaluation.comparison))
-    print(f"\n{expressions_text(evaluation.comparison)}".rstrip())
+    for text in (expressions_text(evaluation.comparison), agreement_text(evaluation.checks)):
+        if text:
+            print(f"\n{text}")
     write_reports(
         evaluation,
         title="Face super-resolution, measured",
@@ -232,6 +257,30 @@ def _publish(options: argparse.Namespace) -> int:
         ),
         store=ModelStore(options.store or DEFAULT_ROOT),
         show=lambda comparison: print(comparison_text(comparison)),
+    )
+    print(f"published {manifest.reference}")
+    return 0
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    from model_store.store import DEFAULT_ROOT, ModelStore
+    from training.agreement import AgreementOptions, calibrate_agreement
+    from training.evaluation.report.reliability import agreement_text
+
+    manifest = calibrate_agreement(
+        AgreementOptions(
+            upscaler=options.upscaler,
+            packs=options.packs,
+            fit=tuple(options.fit),
+            tests=tuple(options.test),
+            classifier=options.classifier,
+            name=options.name,
+            allow_worse=options.allow_worse,
+        ),
+        store=ModelStore(),
+        target=ModelStore(options.store or DEFAULT_ROOT),
+        notify=_notify,
+        show=lambda checks: print(agreement_text(checks)),
     )
     print(f"published {manifest.reference}")
     return 0

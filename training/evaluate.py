@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from model_store.emotion.recoverability import AgreementCalibration
+from model_store.errors import ModelStoreError
 from model_store.landmarks.landmarker import Landmarker
 from model_store.store import ModelStore
 from training.errors import TrainingError
+from training.evaluation.agreement import CALIBRATION_NAMES, AgreementCheck, check_comparison
 from training.evaluation.comparison import Comparison, compare_results, measure_models
 from training.evaluation.faces import FaceSet, open_face_sets
 from training.evaluation.landmark_controls import CONTROL_MEANINGS, LandmarkControl
@@ -22,7 +25,7 @@ from training.evaluation.models import (
     open_network,
     weightless_model,
 )
-from training.evaluation.open_measures import open_measures
+from training.evaluation.open_measures import open_measures, published_classifier
 from training.evaluation.report.document import write_document
 from training.evaluation.report.page import PageHead, write_page
 from training.evaluation.report.strips import face_strips
@@ -60,11 +63,16 @@ class EvaluateOptions:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a report is made of: the numbers, the faces, and what made the images."""
+    """What a report is made of: the numbers, the faces, what made the images, and checks.
+
+    Attributes:
+        checks: Of the calibrations that are published for models here, model by model.
+    """
 
     comparison: Comparison
     sets: tuple[FaceSet, ...]
     models: tuple[Model, ...]
+    checks: tuple[AgreementCheck, ...] = ()
 
 
 def evaluate(options: EvaluateOptions, *, store: ModelStore, notify: Notify) -> Evaluation:
@@ -99,7 +107,8 @@ def evaluate(options: EvaluateOptions, *, store: ModelStore, notify: Notify) -> 
         against=options.against,
         notify=notify,
     )
-    return Evaluation(comparison, tuple(sets), tuple(models))
+    checks = check_calibrations(comparison, store=store, classifier=options.classifier)
+    return Evaluation(comparison, tuple(sets), tuple(models), tuple(checks))
 
 
 def write_reports(
@@ -121,7 +130,8 @@ def write_reports(
             made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
             head = PageHead(title, made, current_commit())
             strips = face_strips(comparison, sets=evaluation.sets, models=evaluation.models)
-            write_page(html_path, comparison, head=head, strips=strips)
+            checks = evaluation.checks
+            write_page(html_path, comparison, head=head, strips=strips, checks=checks)
     except OSError as error:
         raise TrainingError(f"cannot write the report ({error}); name another file") from error
 
@@ -172,6 +182,40 @@ def measure_with_all(
             notes=[*notes, *control_notes(models)],
             notify=notify,
         )
+
+
+def check_calibrations(
+    comparison: Comparison, *, store: ModelStore, classifier: str | None
+) -> list[AgreementCheck]:
+    """Check each published calibration on the models that it was fitted for.
+
+    Args:
+        comparison: Of published versions, by their references; others have no calibration.
+        store: Where calibrations are published.
+        classifier: Who read the expressions; None is the store's.
+    """
+    reader = classifier or published_classifier(store)
+    checks: list[AgreementCheck] = []
+    for scale in comparison.scales:
+        name = CALIBRATION_NAMES[scale]
+        if reader is None or not store.versions(name):
+            continue
+        calibration = store.load(name).module
+        assert isinstance(calibration, AgreementCalibration)
+        for result in comparison.at_scale(scale):
+            digests = [_digest_of(n, store) for n in (result.description.name, reader)]
+            config = calibration.config
+            if digests == [config.upscaler_sha256, config.classifier_sha256]:
+                checks += check_comparison(comparison, result, calibration)
+    return checks
+
+
+def _digest_of(name: str, store: ModelStore) -> str:
+    """Of a version's weights; empty for what is not published."""
+    try:
+        return store.resolve(name).weights_sha256
+    except ModelStoreError:
+        return ""
 
 
 def control_notes(models: Sequence[Model]) -> list[str]:

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
@@ -86,11 +87,21 @@ def open_face_sets(
     ]
 
 
-def read_face_set(pack: FacePack, *, max_faces: int | None = None) -> FaceSet:
-    """Read the faces of a pack, both slices of it, into memory."""
-    count = len(pack.records)
+def read_face_set(
+    pack: FacePack,
+    *,
+    rows: npt.NDArray[np.int64] | None = None,
+    max_faces: int | None = None,
+) -> FaceSet:
+    """Read the faces of a pack into memory: those in ``rows``, or all slices of it."""
+    chosen = np.arange(len(pack.records)) if rows is None else rows
+    count = len(chosen)
     keep = count if max_faces is None else min(count, max_faces)
-    rows = np.linspace(0, count - 1, keep).round().astype(int).tolist()
+    places = np.linspace(0, count - 1, keep).round().astype(int)
+    return _face_set(pack, chosen[places].tolist())
+
+
+def _face_set(pack: FacePack, rows: Sequence[int]) -> FaceSet:
     return FaceSet(
         name=pack.name,
         digest=pack.digest,

@@ -3,12 +3,14 @@
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from model_store.emotion.classifier import EmotionClassifier
 from model_store.emotion.reader import EmotionReader
 from model_store.errors import ModelStoreError
 from model_store.landmarks.mediapipe_mesh import MediaPipeMesh
+from model_store.manifest import ModelManifest
 from model_store.store import ModelStore
 from training.errors import TrainingError
 from training.evaluation.measures.expression import ExpressionConsistency
@@ -69,18 +71,41 @@ def open_measures(
             measures.append(LandmarkDistance(finder))
         else:
             notes.append("Landmark distance by the Landmarker was not measured: none is published.")
-        expression = _open_expression(store, classifier)
-        if isinstance(expression, str):
-            notes.append(f"ECM, agreement and |dH| were not measured: {expression}.")
+        opened = open_expression_reader(store, classifier)
+        if isinstance(opened, str):
+            notes.append(f"ECM, agreement and |dH| were not measured: {opened}.")
         else:
-            measures.append(expression)
+            measures.append(opened.measure())
         yield measures, notes
 
 
-def _open_expression(store: ModelStore, named: str | None) -> ExpressionConsistency | str:
-    """Return the measure, or why there is none; a named classifier that fails is an error."""
-    published = (name for name in CLASSIFIERS if store.versions(name))
-    reference = named or next(published, None)
+@dataclass(frozen=True)
+class OpenedReader:
+    """A published classifier that reads expressions, with the landmarker that aligns for it."""
+
+    reader: EmotionReader
+    classifier: ModelManifest
+
+    def measure(self) -> ExpressionConsistency:
+        """The measure that names the classifier and its digest."""
+        digest = self.classifier.weights_sha256[:12]
+        return ExpressionConsistency(
+            self.reader, classifier=f"{self.classifier.reference} ({digest})"
+        )
+
+
+def published_classifier(store: ModelStore) -> str | None:
+    """Name of the classifier that reads expressions where nobody is named."""
+    return next((name for name in CLASSIFIERS if store.versions(name)), None)
+
+
+def open_expression_reader(store: ModelStore, named: str | None) -> OpenedReader | str:
+    """Open the named classifier or the store's; return why there is none where nobody is named.
+
+    Raises:
+        TrainingError: the named one, or what is published, cannot be used.
+    """
+    reference = named or published_classifier(store)
     if reference is None:
         return "no expression classifier is published; train one, or name it with --classifier"
     if not store.versions(_LANDMARKER):
@@ -99,7 +124,4 @@ def _open_expression(store: ModelStore, named: str | None) -> ExpressionConsiste
             "expressions"
         )
     reader = EmotionReader(load_landmarker(_LANDMARKER, store), loaded.module)
-    manifest = loaded.manifest
-    return ExpressionConsistency(
-        reader, classifier=f"{manifest.reference} ({manifest.weights_sha256[:12]})"
-    )
+    return OpenedReader(reader, loaded.manifest)

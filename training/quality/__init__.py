@@ -33,6 +33,7 @@ from training.quality.landmarks import (
     mouth_opening,
     openings,
 )
+from training.quality.reliability import Reliability, ReliabilityBin, measure_reliability
 
 __all__ = [
     "PROTOCOLS",
@@ -42,6 +43,8 @@ __all__ = [
     "Confusion",
     "Estimate",
     "QualityProtocol",
+    "Reliability",
+    "ReliabilityBin",
     "Resampler",
     "Statistic",
     "Values",
@@ -55,6 +58,7 @@ __all__ = [
     "luma",
     "macro_f1",
     "mean_class_accuracy",
+    "measure_reliability",
     "mouth_opening",
     "openings",
     "paired_differences",

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from training.evaluation.agreement import AgreementCheck
 from training.evaluation.comparison import Comparison, Difference
 from training.evaluation.landmark_controls import CONTROL_MEANINGS
 from training.evaluation.measures.measure import Column
@@ -12,6 +13,7 @@ from training.evaluation.report.controls import control_columns, control_differe
 from training.evaluation.report.expressions import expression_tables
 from training.evaluation.report.markup import Markup, join, styled, tag, void_tag
 from training.evaluation.report.paper_html import paper_table_html
+from training.evaluation.report.reliability import agreement_html
 from training.evaluation.report.strips import Strip, data_uri
 from training.evaluation.report.tables import paper_tables
 from training.evaluation.report.text import MEAN_OVER_SETS, format_estimate
@@ -39,13 +41,25 @@ class PageHead:
 
 
 def write_page(
-    path: Path, comparison: Comparison, *, head: PageHead, strips: Sequence[Strip]
+    path: Path,
+    comparison: Comparison,
+    *,
+    head: PageHead,
+    strips: Sequence[Strip],
+    checks: Sequence[AgreementCheck] = (),
 ) -> None:
     """Write the page."""
-    path.write_text(report_page(comparison, head=head, strips=strips), encoding="utf-8")
+    page = report_page(comparison, head=head, strips=strips, checks=checks)
+    path.write_text(page, encoding="utf-8")
 
 
-def report_page(comparison: Comparison, *, head: PageHead, strips: Sequence[Strip]) -> str:
+def report_page(
+    comparison: Comparison,
+    *,
+    head: PageHead,
+    strips: Sequence[Strip],
+    checks: Sequence[AgreementCheck] = (),
+) -> str:
     """Return the page: the paper's tables, controls, faces, every number, how it was measured."""
     css = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
     parts = [
@@ -53,6 +67,7 @@ def report_page(comparison: Comparison, *, head: PageHead, strips: Sequence[Stri
         *(paper_table_html(table) for table in paper_tables(comparison)),
         *_controls(comparison),
         *_expressions(comparison),
+        *agreement_html(checks),
         *_strips(strips),
         *_figures(comparison),
         *_method(comparison, head),
