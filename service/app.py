@@ -23,7 +23,7 @@ from service.lifecycle import Lifecycle, State
 from service.metrics import Metrics
 from service.middleware import DeclaredLengthMiddleware, RequestMiddleware
 from service.pipeline import UpscalePipeline
-from service.routes import health, models, upscale
+from service.routes import health, models, open_inference, upscale
 from service.routes.services import Services
 from service.settings import Settings
 
@@ -107,8 +107,8 @@ def create_app(
     # The last one added is the outermost.
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_bytes)
     app.add_middleware(DeclaredLengthMiddleware, max_body_bytes=settings.max_body_bytes)
-    app.add_middleware(RequestMiddleware, metrics=metrics)
-    for router in (upscale.router, models.router, health.router):
+    app.add_middleware(RequestMiddleware, metrics=metrics, lifecycle=lifecycle)
+    for router in (upscale.router, models.router, health.router, open_inference.router):
         app.include_router(router)
     _add_docs(app)
     return app

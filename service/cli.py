@@ -6,6 +6,8 @@ wrong; 3 the models cannot be loaded or the server cannot start; 4 the device wa
 
 import argparse
 import asyncio
+import os
+import signal
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -90,6 +92,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(settings: Settings) -> int:
+    # Until the server has handlers of its own, which imports and loading precede by seconds, there
+    # is nothing to finish: a stop is a clean end.
+    signal.signal(signal.SIGTERM, lambda number, frame: os._exit(0))
     from service.logs import configure_logging
     from service.server import serve
 

@@ -46,6 +46,16 @@ class Lifecycle:
         return self._state is State.READY and not self._is_stalled
 
     @property
+    def has_started(self) -> bool:
+        """Whether the models are loaded and warm, whatever came after."""
+        return self._state is not State.STARTING
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the process will be gone soon."""
+        return self._state in (State.DRAINING, State.DEAD)
+
+    @property
     def is_stalled(self) -> bool:
         """Whether the device does not answer for now."""
         return self._is_stalled

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.error_handlers import internal_error_response, service_error_response
 from service.errors import BodyTooLargeError
+from service.lifecycle import Lifecycle
 from service.logs import request_id_of_context
 from service.metrics import Metrics
 from service.schemas import Problem
@@ -24,15 +25,18 @@ logger = logging.getLogger(__name__)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 # Asked every few seconds by machines: their lines would bury the others.
-_QUIET_ROUTES = frozenset({"/livez", "/readyz", "/metrics"})
+_QUIET_ROUTES = frozenset(
+    {"/livez", "/readyz", "/startupz", "/metrics", "/v2/health/live", "/v2/health/ready"}
+)
 
 
 class RequestMiddleware:
     """Gives each request an id, answers what nobody caught, and writes its one log line."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, lifecycle: Lifecycle) -> None:
         self._app = app
         self._metrics = metrics
+        self._lifecycle = lifecycle
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -47,7 +51,11 @@ class RequestMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request_id
+                if self._lifecycle.is_ending:
+                    # So that nobody sends the next request into a connection that is closing.
+                    headers["Connection"] = "close"
             await send(message)
 
         try:

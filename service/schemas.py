@@ -102,3 +102,41 @@ class ModelList(Schema):
 
 class Health(Schema):
     status: Literal["starting", "warm", "ready", "draining", "dead"]
+
+
+# --- the Open Inference Protocol's (V2) ---
+
+
+class ServerLive(Schema):
+    live: bool
+
+
+class ServerReady(Schema):
+    ready: bool
+
+
+class ServerMetadata(Schema):
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class ModelReady(Schema):
+    name: str
+    ready: bool
+
+
+class TensorMetadata(Schema):
+    name: str
+    datatype: str = Field(examples=["UINT8"])
+    shape: list[int] = Field(description="Rows, columns, channels; -1 where any size will do.")
+
+
+class ModelMetadata(Schema):
+    """One model as the protocol describes it; /v1/models tells more."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]

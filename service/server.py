@@ -3,13 +3,16 @@
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
+from typing import NoReturn
 
 import uvicorn
 
@@ -24,6 +27,7 @@ logger = logging.getLogger(__name__)
 EXIT_DEVICE_LOST = 4
 
 _GRACE_AFTER_FAILURE_SECONDS = 2
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def serve(settings: Settings, *, engine: Engine | None = None) -> int:
@@ -56,23 +60,33 @@ def serve(settings: Settings, *, engine: Engine | None = None) -> int:
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=settings.shutdown_grace_seconds,
     )
-    SignalledServer(config, lifecycle).run()
+    SignalledServer(config, lifecycle, drain_delay_seconds=settings.drain_delay_seconds).run()
     if lifecycle.failure is not None:
-        logging.shutdown()
-        os._exit(EXIT_DEVICE_LOST)
+        _end_process("the process ends, for its device is lost", EXIT_DEVICE_LOST)
     return 0
 
 
 class SignalledServer(uvicorn.Server):
     """uvicorn with our signals: readiness falls first, and a clean end exits 0.
 
-    uvicorn raises a caught signal again once it has shut down, which ends a drained process by
-    signal (status 143) where an orchestrator expects 0.
+    By itself uvicorn closes its listener as soon as it is told to stop, while load balancers still
+    send requests here; and it raises the signal again in the end, which ends a drained process with
+    status 143 where an orchestrator expects 0.
     """
 
-    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle) -> None:
+    def __init__(
+        self, config: uvicorn.Config, lifecycle: Lifecycle, *, drain_delay_seconds: float = 0.0
+    ) -> None:
         super().__init__(config)
         self._lifecycle = lifecycle
+        self._drain_delay_seconds = drain_delay_seconds
+        self._accepts_until = math.inf
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().serve(sockets)
+        if self.force_exit:
+            # Closing what is left would wait for the batch that runs.
+            _end_process("the process ends without waiting for what it was working on")
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -90,27 +104,48 @@ class SignalledServer(uvicorn.Server):
         # The loop's handlers, not signal.signal's: those interrupt the main thread anywhere, also
         # inside a lock of logging or of the metrics that the handler then needs.
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _SIGNALS:
             loop.add_signal_handler(number, self.handle_exit, number, None)
         try:
             yield
         finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in _SIGNALS:
                 loop.remove_signal_handler(number)
+                # The process is ending; one more signal must not give it another status.
+                signal.signal(number, signal.SIG_IGN)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """First signal: finish what is admitted, then exit; second: exit without waiting."""
-        if self.should_exit:
-            self.force_exit = True
-        self.should_exit = True
+        """First signal: drain; second: end without waiting; while the models load: end at once.
+
+        SIGINT comes from a terminal, to which no load balancer sends requests: it drains without
+        the delay.
+        """
+        if not self.started:
+            _end_process("told to stop while the models load")
+        if self._lifecycle.state is State.DRAINING:
+            self.should_exit = self.force_exit = True
+            return
         self._lifecycle.advance(State.DRAINING)
+        delay = self._drain_delay_seconds if sig == signal.SIGTERM else 0.0
+        self._accepts_until = time.monotonic() + delay
 
     async def on_tick(self, counter: int) -> bool:
-        """Ten times a second: whether to end, which a failure asks for as a signal does."""
-        return await super().on_tick(counter) or self._lifecycle.failure is not None
+        """Ten times a second: whether to accept no more, after a signal or a failure."""
+        return (
+            await super().on_tick(counter)
+            or self._lifecycle.failure is not None
+            or time.monotonic() >= self._accepts_until
+        )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._lifecycle.failure is not None:
             # Every caller has its answer; what is still being uploaded has no future here.
             self.config.timeout_graceful_shutdown = _GRACE_AFTER_FAILURE_SECONDS
         await super().shutdown(sockets)
+
+
+def _end_process(reason: str, status: int = 0) -> NoReturn:
+    """End without the interpreter's own end, which waits for every thread."""
+    logger.info(reason)
+    logging.shutdown()
+    os._exit(status)

@@ -157,10 +157,18 @@ class Settings(BaseSettings):
         "it closes first.",
         json_schema_extra={"unit": "s"},
     )
+    drain_delay_seconds: float = Field(
+        5,
+        ge=0,
+        le=300,
+        description="How long requests are still accepted after SIGTERM, readiness being gone, so "
+        "that load balancers notice. 0 where there is none.",
+        json_schema_extra={"unit": "s"},
+    )
     shutdown_grace_seconds: int = Field(
         30,
         ge=1,
-        description="Time for admitted work to finish after SIGTERM.",
+        description="Time for admitted work to finish after that.",
         json_schema_extra={"unit": "s"},
     )
 

@@ -39,6 +39,19 @@ async def readyz(request: Request) -> Health:
     return Health(status=State.READY.value)
 
 
+@router.get(
+    "/startupz",
+    summary="Are the models loaded?",
+    responses={503: {"model": Problem, "description": "Not yet."}},
+)
+async def startupz(request: Request) -> Health:
+    """Whether loading and warming up are over; true from then on."""
+    lifecycle = services_of(request).lifecycle
+    if not lifecycle.has_started:
+        raise NotReadyError("the service is starting; ask again in a few seconds")
+    return Health(status=lifecycle.state.value)
+
+
 @router.get("/metrics", summary="Time series", response_class=Response)
 async def metrics(request: Request) -> Response:
     """All time series, as Prometheus text or OpenMetrics by Accept."""

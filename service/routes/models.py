@@ -27,7 +27,17 @@ async def list_models(request: Request) -> ModelList:
 )
 async def show_model(request: Request, name: str) -> ModelInfo:
     """One model, by `name` or `name@version`."""
-    return _describe(_pipeline(request).catalogue.find(name))
+    return _describe(served_model(request, name))
+
+
+def served_model(request: Request, name: str) -> ServedModel:
+    """The model that "name" or "name@version" means.
+
+    Raises:
+        UnknownModelError: it is not served.
+        NotReadyError: the models are not loaded yet.
+    """
+    return _pipeline(request).catalogue.find(name)
 
 
 def _pipeline(request: Request) -> UpscalePipeline:

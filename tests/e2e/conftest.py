@@ -36,14 +36,27 @@ class ServerProcess:
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
     def wait_for_address(self) -> tuple[str, int]:
         """Host and port, once it listens."""
+        message = self.wait_for_line("listening on http://")
+        host, _, port = message.split()[2].removeprefix("http://").rpartition(":")
+        return host, int(port.rstrip(";"))
+
+    def wait_for_line(self, beginning: str) -> str:
+        """The next log message that begins so."""
         while (line := self._new_lines.get(timeout=START_SECONDS)) is not None:
-            message = json.loads(line)["message"]
-            if message.startswith("listening on http://"):
-                host, _, port = message.split()[2].removeprefix("http://").rpartition(":")
-                return host, int(port.rstrip(";"))
-        raise AssertionError("the server ended before it listened:\n" + "\n".join(self.lines))
+            message: str = json.loads(line)["message"]
+            if message.startswith(beginning):
+                return message
+        raise AssertionError(f"it ended and never said {beginning!r}:\n" + "\n".join(self.lines))
 
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)

@@ -7,6 +7,7 @@ levels below makes the device misbehave.
 """
 
 import argparse
+import logging
 import sys
 import threading
 import time
@@ -19,6 +20,8 @@ from service.logs import configure_logging
 from service.server import serve
 from service.settings import Settings
 from tests.fakes import NearestEngine
+
+logger = logging.getLogger(__name__)
 
 LOSES_DEVICE, HANGS, RAISES = 251, 252, 253
 
@@ -34,6 +37,7 @@ class StubEngine(NearestEngine):
         self.before_batch = self._misbehave
 
     def warm_up(self) -> None:
+        logger.info("loading")
         time.sleep(self._load_seconds)
 
     def upscale(
