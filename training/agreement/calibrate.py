@@ -1,7 +1,7 @@
 """One call of ``calibrate-agreement``: fit on some faces, check on others, publish."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,8 @@ from model_store.errors import ModelStoreError
 from model_store.landmarks.landmarker import Landmarker
 from model_store.manifest import ModelManifest, TrainingRecord
 from model_store.store import ModelStore
+from training.agreement.faces import open_fit_faces, open_test_faces
 from training.agreement.fit import fit_agreement
-from training.data.pack import open_pack
 from training.errors import PublishRefusedError, TrainingError
 from training.evaluate import Notify, with_bicubic
 from training.evaluation.agreement import (
@@ -23,7 +23,7 @@ from training.evaluation.agreement import (
     check_comparison,
 )
 from training.evaluation.comparison import Comparison, measure_models
-from training.evaluation.faces import FaceSet, open_face_sets, read_face_set
+from training.evaluation.faces import FaceSet
 from training.evaluation.models import Model, network_model, open_network
 from training.evaluation.open_measures import OpenedReader, open_expression_reader
 from training.provenance import current_commit
@@ -41,7 +41,8 @@ class AgreementOptions:
         upscaler: Reference of a published version.
         packs: Folder of the packs.
         fit: Packs to fit on: their validation slices, which neither network learnt from.
-        tests: Packs to check on: all their faces, which nothing was fitted on.
+        tests: Packs to check on: all faces of a face pack, the test slice of an expression pack;
+            nothing was fitted on them.
         classifier: Published version that reads expressions; None takes the store's.
         name: Of the calibration; None is "agreement-x8" or "agreement-x4".
         allow_worse: Why it is published although the check objects; None publishes nothing then.
@@ -91,11 +92,11 @@ def calibrate_agreement(
             classifier_sha256=opened.classifier.weights_sha256,
         )
     )
-    fit_sets = [_open_validation(options.packs / name) for name in options.fit]
+    fit_sets = [open_fit_faces(options.packs / name) for name in options.fit]
     fitted_on = _read(model, fit_sets, opened, notify)
     readouts = _all_readouts(fitted_on, model)
     fit_agreement(calibration, readouts)
-    test_sets = open_face_sets(options.packs, options.tests)
+    test_sets = [open_test_faces(options.packs / name) for name in options.tests]
     tested_on = _read(model, test_sets, opened, notify)
     result = tested_on.find(model.description.title, scale=model.scale)
     assert result is not None  # just measured
@@ -129,19 +130,6 @@ def _open_upscaler(reference: str, store: ModelStore) -> tuple[ModelManifest, Mo
     if isinstance(opened.network, Landmarker):
         raise TrainingError(f"{reference} finds landmarks; name a network that upscales")
     return manifest, network_model(manifest.reference, opened)
-
-
-def _open_validation(folder: Path) -> FaceSet:
-    """The validation slice of a pack, under a name and a digest of its own.
-
-    A network that learnt from the pack's other slices has not learnt from this one.
-    """
-    pack = open_pack(folder, verify=True)
-    rows = pack.rows("validation")
-    if not len(rows):
-        raise TrainingError(f"{folder} has no validation slice to fit on; name another --fit pack")
-    faces = read_face_set(pack, rows=rows)
-    return replace(faces, name=f"{faces.name}:validation", digest=f"{faces.digest}:validation")
 
 
 def _read(
