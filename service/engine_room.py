@@ -10,18 +10,24 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
+from model_store.emotion.classifier import CROP_PX, EMOTIONS
 from model_store.image_tensor import RgbImage
 from service.admission import Admission
-from service.batching import BatchLimits, Claim, DynamicBatcher
-from service.engine.base import Engine, ServedModel, UpscaledImage
+from service.batching import Batched, BatchLimits, Claim, DynamicBatcher
+from service.engine.base import EmotionReading, Engine, ServedModel, ServedVersion
+from service.engine.readout import EngineItem, Upscaled, upscale_and_read_out
 from service.engine.thread import EngineThread
-from service.errors import DeadlineExceededError, ServiceError
+from service.errors import DeadlineExceededError, NoClassifierError, ServiceError
 from service.images import AlphaMask, DecodedImage, ImageCodec, ImageLimits, MediaType
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.settings import Settings
+
+EngineResult = Upscaled | EmotionReading
+
+ResultT = TypeVar("ResultT", Upscaled, EmotionReading)
 
 
 @dataclass
@@ -52,7 +58,7 @@ class EngineRoom:
         self._admission = Admission(
             settings.admission_capacity, rng=rng, on_change=metrics.inflight_changed
         )
-        self.batcher: DynamicBatcher[RgbImage, UpscaledImage] = DynamicBatcher(
+        self.batcher: DynamicBatcher[EngineItem, EngineResult] = DynamicBatcher(
             self._run_batch,
             BatchLimits(
                 max_batch_size=settings.max_batch_size,
@@ -73,6 +79,23 @@ class EngineRoom:
     @property
     def models(self) -> Sequence[ServedModel]:
         return self._engine.models
+
+    @property
+    def classifier(self) -> ServedVersion | None:
+        return self._engine.classifier
+
+    def require_classifier(self) -> ServedVersion:
+        """Return the expression classifier.
+
+        Raises:
+            NoClassifierError: none is loaded.
+        """
+        if self.classifier is None:
+            raise NoClassifierError(
+                "no expression classifier is loaded here; the operator names one in "
+                "AFFECTSR_EMOTION_MODEL, such as emotion-mobilefacenet"
+            )
+        return self.classifier
 
     @asynccontextmanager
     async def admitted(self, num_images: int, *, deadline: float) -> AsyncIterator[None]:
@@ -101,21 +124,54 @@ class EngineRoom:
         return image
 
     async def upscale(
-        self, image: RgbImage, model: ServedModel, *, deadline: float, times: StageTimes
-    ) -> UpscaledImage:
+        self,
+        image: RgbImage,
+        model: ServedModel,
+        *,
+        wants_readout: bool,
+        deadline: float,
+        times: StageTimes,
+    ) -> Upscaled:
         """Upscale an image of any size in a batch with others.
+
+        Args:
+            image: (H, W, 3) uint8.
+            model: of `models`.
+            wants_readout: read its expressions, too; without a classifier there is none to read.
+            deadline: on the room's clock.
+            times: told how long it waited and ran.
 
         Raises:
             ServiceError: see `DynamicBatcher.submit`.
         """
+        item = EngineItem(image=image, wants_readout=wants_readout)
         # The model is the batcher's key: the engine brings images of every size to its one grid.
         batched = await self.batcher.submit(
-            model.reference, image, cost=model.output_pixels, deadline=deadline
+            model.reference, item, cost=model.output_pixels, deadline=deadline
         )
-        times.record("queue", batched.queue_seconds)
-        times.record("infer", batched.run_seconds)
-        self._metrics.image_upscaled(landmark_source=batched.result.landmark_source)
-        return batched.result
+        upscaled = _taken_out(Upscaled, batched, times)
+        self._metrics.image_upscaled(landmark_source=upscaled.image.landmark_source)
+        if upscaled.readout is not None:
+            self._metrics.expression_read(
+                expression=EMOTIONS[upscaled.readout.input.top_class],
+                agrees=upscaled.readout.agrees,
+            )
+        return upscaled
+
+    async def read_emotion(
+        self, image: RgbImage, *, deadline: float, times: StageTimes
+    ) -> EmotionReading:
+        """Read the expression of an image of any size in a batch with others.
+
+        Raises:
+            NoClassifierError: none is loaded.
+            ServiceError: see `DynamicBatcher.submit`.
+        """
+        classifier = self.require_classifier()
+        batched = await self.batcher.submit(
+            classifier.reference, EngineItem(image=image), cost=CROP_PX**2, deadline=deadline
+        )
+        return _taken_out(EmotionReading, batched, times)
 
     async def encode(
         self, rgb: RgbImage, media_type: MediaType, *, alpha: AlphaMask | None, times: StageTimes
@@ -127,13 +183,26 @@ class EngineRoom:
         return data
 
     async def _run_batch(
-        self, key: str, claim: Claim[RgbImage]
-    ) -> Sequence[UpscaledImage | ServiceError]:
-        def run() -> Sequence[UpscaledImage | ServiceError]:
-            images = claim()
-            return self._engine.upscale(key, images) if images else []
+        self, key: str, claim: Claim[EngineItem]
+    ) -> Sequence[EngineResult | ServiceError]:
+        def run() -> Sequence[EngineResult | ServiceError]:
+            items = claim()
+            if not items:
+                return []
+            if self.classifier is not None and key == self.classifier.reference:
+                return self._engine.read_emotions([item.image for item in items])
+            return upscale_and_read_out(self._engine, key, items)
 
         return await self._thread.run(run)
+
+
+def _taken_out(kind: type[ResultT], batched: Batched[EngineResult], times: StageTimes) -> ResultT:
+    """A batch's result as what its key makes of an item."""
+    times.record("queue", batched.queue_seconds)
+    times.record("infer", batched.run_seconds)
+    if not isinstance(batched.result, kind):
+        raise TypeError(f"the engine gave a {type(batched.result).__name__}, not {kind.__name__}")
+    return batched.result
 
 
 class _QueueObserver:
@@ -208,9 +277,9 @@ async def open_engine_room(
             clock=clock,
             rng=rng or random.Random(),
         )
-        for model in engine.models:
+        for served in (*engine.models, *([engine.classifier] if engine.classifier else [])):
             metrics.model_served(
-                model=model.name, version=model.version, sha256=model.weights_sha256
+                model=served.name, version=served.version, sha256=served.weights_sha256
             )
         room.batcher.start()
         try:

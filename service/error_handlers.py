@@ -45,6 +45,21 @@ PROBLEMS: dict[type[ServiceError], ProblemKind] = {
         422, "conflicting-parameters", "Parameters contradict each other"
     ),
     errors.UnknownModelError: ProblemKind(404, "unknown-model", "The model is not served here"),
+    errors.NoClassifierError: ProblemKind(
+        404, "no-classifier", "No expression classifier is loaded here"
+    ),
+    errors.UnpairedImagesError: ProblemKind(
+        422, "unpaired-images", "Originals and results are not as many"
+    ),
+    errors.UnknownSetError: ProblemKind(404, "unknown-set", "There is no such set"),
+    errors.OtherClassifierError: ProblemKind(
+        409, "other-classifier", "The set belongs to another classifier"
+    ),
+    errors.IdempotencyKeyReusedError: ProblemKind(
+        422, "idempotency-key-reused", "The idempotency key belongs to another request"
+    ),
+    errors.TooManySetsError: ProblemKind(409, "too-many-sets", "No further set fits"),
+    errors.SetFullError: ProblemKind(409, "set-full", "The set is full"),
     errors.NotAcceptableError: ProblemKind(
         406, "not-acceptable", "The reply has no form that is accepted"
     ),
@@ -66,9 +81,13 @@ PROBLEMS: dict[type[ServiceError], ProblemKind] = {
     errors.ImageTooNarrowError: ProblemKind(
         422, "image-too-narrow", "The image's sides are too different"
     ),
+    errors.NoFaceError: ProblemKind(422, "no-face", "An image shows no face"),
     errors.ItemFailedError: ProblemKind(500, "item-failed", "The model failed on this image"),
     errors.OverloadedError: ProblemKind(429, "overloaded", "The service is full", True),
     errors.QueueFullError: ProblemKind(503, "queue-full", "The queue is full", True),
+    errors.SetsUnavailableError: ProblemKind(
+        503, "sets-unavailable", "The running sets cannot be reached", True
+    ),
     errors.NotReadyError: ProblemKind(503, "not-ready", "The service is not ready", True),
     errors.DeviceMemoryError: ProblemKind(
         503, "device-memory", "The device's memory is full", is_retryable=True

@@ -51,6 +51,34 @@ class UnknownModelError(RequestError):
     """No served model answers to the name."""
 
 
+class UnpairedImagesError(RequestError):
+    """There are not as many originals as super-resolved images."""
+
+
+class UnknownSetError(RequestError):
+    """No running set has the name."""
+
+
+class OtherClassifierError(RequestError):
+    """A running set was begun with another classifier than the one that is loaded."""
+
+
+class IdempotencyKeyReusedError(RequestError):
+    """An idempotency key came a second time, with something else."""
+
+
+class TooManySetsError(RequestError):
+    """No further running set fits."""
+
+
+class SetFullError(RequestError):
+    """A running set holds all the pairs that it can."""
+
+
+class NoClassifierError(RequestError):
+    """Expressions are to be read and no classifier is loaded."""
+
+
 class NotAcceptableError(RequestError):
     """The caller accepts none of the forms that the reply can take."""
 
@@ -98,6 +126,10 @@ class ImageTooNarrowError(ImageError):
     """One side is so much longer than the other that the image is no face crop."""
 
 
+class NoFaceError(ImageError):
+    """The image shows no face whose expression could be read."""
+
+
 class ItemFailedError(ImageError):
     """The model failed on this image, alone and retried."""
 
@@ -123,6 +155,10 @@ class OverloadedError(CapacityError):
 
 class QueueFullError(CapacityError):
     """The batcher's queue is full; admission in front of it makes this an inner alarm."""
+
+
+class SetsUnavailableError(CapacityError):
+    """Where the running sets are kept cannot be reached."""
 
 
 class NotReadyError(CapacityError):

@@ -5,7 +5,14 @@ Nothing is labelled by caller, file or size: those have no bound.
 
 from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    Summary,
+)
 from prometheus_client.exposition import choose_encoder
 
 STAGES = ("read", "decode", "queue", "infer", "encode", "total")
@@ -40,6 +47,12 @@ class Metrics:
         )
         self._landmark_source = self._counter(
             "landmark_source", "Upscaled images by where their landmarks came from.", "source"
+        )
+        self._expression_agreement = Summary(
+            "affectsr_expression_agreement",
+            "1 where result and input show the same expression, by the input's; sum over count.",
+            ["expression"],
+            registry=self._registry,
         )
         self._batch_size = Histogram(
             "affectsr_batch_size",
@@ -80,6 +93,9 @@ class Metrics:
 
     def image_upscaled(self, *, landmark_source: str) -> None:
         self._landmark_source.labels(landmark_source).inc()
+
+    def expression_read(self, *, expression: str, agrees: bool) -> None:
+        self._expression_agreement.labels(expression).observe(float(agrees))
 
     # --- the batcher's queue ---
 

@@ -12,11 +12,15 @@ from typing import Literal
 
 from service.catalogue import ModelCatalogue
 from service.engine.base import ServedModel, UpscaledImage
+from service.engine.readout import ExpressionReadout, Upscaled
 from service.engine_room import EngineRoom, StageTimes
 from service.errors import CapacityError, ServiceError
 from service.images import DecodedImage, MediaType, resize_alpha
 
 AlphaTreatment = Literal["none", "kept", "on-white"]
+
+ReadoutAbsence = Literal["none", "no-classifier", "failed"]
+"""Why a result has no readout: not asked for, nothing to read with, no probabilities came out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +32,7 @@ class UpscaleOrder:
         scale: None leaves it to the model, or to each image's size.
         model: "name" or "name@version"; None leaves it open.
         media_type: of the results.
+        wants_readout: the expressions of result and input are read, too.
         deadline: on the pipeline's clock.
     """
 
@@ -35,6 +40,7 @@ class UpscaleOrder:
     scale: int | None
     model: str | None
     media_type: MediaType
+    wants_readout: bool
     deadline: float = math.inf
 
 
@@ -51,6 +57,7 @@ class UpscaledFile:
     alpha: AlphaTreatment
     model: ServedModel
     upscaled: UpscaledImage
+    readout: ExpressionReadout | ReadoutAbsence
 
 
 class UpscalePipeline:
@@ -58,6 +65,7 @@ class UpscalePipeline:
 
     def __init__(self, room: EngineRoom) -> None:
         self.catalogue = ModelCatalogue(room.models)
+        self.classifier = room.classifier
         self._room = room
 
     async def upscale(
@@ -91,27 +99,32 @@ class UpscalePipeline:
             image = await self._room.decode(data, times)
             model = wanted or self.catalogue.for_size(image.width, image.height)
             upscaled = await self._room.upscale(
-                image.rgb, model, deadline=order.deadline, times=times
+                image.rgb,
+                model,
+                wants_readout=order.wants_readout,
+                deadline=order.deadline,
+                times=times,
             )
-            return await self._encode(image, upscaled, model, order.media_type, times)
+            return await self._encode(image, upscaled, model, order, times)
         except ServiceError as error:
             return error
 
     async def _encode(
         self,
         image: DecodedImage,
-        upscaled: UpscaledImage,
+        upscaled: Upscaled,
         model: ServedModel,
-        media_type: MediaType,
+        order: UpscaleOrder,
         times: StageTimes,
     ) -> UpscaledFile:
-        height, width = upscaled.rgb.shape[:2]
+        rgb, media_type = upscaled.image.rgb, order.media_type
+        height, width = rgb.shape[:2]
         treatment: AlphaTreatment = "none"
         alpha = None
         if image.alpha is not None:
             treatment = "on-white" if media_type == "image/jpeg" else "kept"
             alpha = resize_alpha(image.alpha, width=width, height=height)
-        data = await self._room.encode(upscaled.rgb, media_type, alpha=alpha, times=times)
+        data = await self._room.encode(rgb, media_type, alpha=alpha, times=times)
         return UpscaledFile(
             data=data,
             media_type=media_type,
@@ -121,5 +134,15 @@ class UpscalePipeline:
             input_height=image.height,
             alpha=treatment,
             model=model,
-            upscaled=upscaled,
+            upscaled=upscaled.image,
+            readout=self._readout(upscaled, order),
         )
+
+    def _readout(
+        self, upscaled: Upscaled, order: UpscaleOrder
+    ) -> ExpressionReadout | ReadoutAbsence:
+        if not order.wants_readout:
+            return "none"
+        if self.classifier is None:
+            return "no-classifier"
+        return upscaled.readout or "failed"

@@ -34,6 +34,48 @@ class Resampled(Schema):
     to_size: Size = Field(alias="to")
 
 
+class ClassifierVersion(Schema):
+    """The version that read the expressions; values of two versions cannot be compared."""
+
+    name: str
+    version: str
+    sha256: str = Field(description="Digest of its weights.")
+
+
+class ImageReading(Schema):
+    """What the classifier reads in one image."""
+
+    expression: str = Field(description="The likeliest one.", examples=["happy"])
+    probabilities: dict[str, float] = Field(
+        description="By expression; they sum to 1.",
+        examples=[
+            {
+                "neutral": 0.02,
+                "happy": 0.93,
+                "sad": 0.01,
+                "surprise": 0.02,
+                "fear": 0.0,
+                "disgust": 0.01,
+                "angry": 0.01,
+            }
+        ],
+    )
+    entropy: float = Field(description="Of the probabilities, in nats: 0 is sure, 1.95 knows not.")
+    landmarks: Literal["landmarker", "fallback"] = Field(
+        description="What the face was aligned by; `fallback`: unsure, the mean face stood in."
+    )
+    landmark_confidence: float = Field(description="In [0, 1].")
+
+
+class Expression(Schema):
+    """The expression of a result beside that of its input, enlarged by bicubic."""
+
+    classifier: ClassifierVersion
+    result: ImageReading
+    input: ImageReading
+    agrees: bool = Field(description="Whether the likeliest expression of both is the same.")
+
+
 class UpscaledFields(Schema):
     """How one image was upscaled."""
 
@@ -52,6 +94,11 @@ class UpscaledFields(Schema):
         description="What became of the image's transparency."
     )
     media_type: str = Field(description="Of the result's file.", examples=["image/png"])
+    readout: Literal["expression", "none", "no-classifier", "failed"] = Field(
+        description="`none`: not asked for; `no-classifier`: none is loaded; `failed`: the "
+        "classifier gave no probabilities."
+    )
+    expression: Expression | None = Field(description="Null unless `readout` is `expression`.")
 
 
 class UpscaleResult(UpscaledFields):
@@ -81,6 +128,101 @@ class UpscaleBatch(Schema):
     items: list[UpscaleItem]
 
 
+class EcmInterval(Schema):
+    """95 % interval: how much the metric of sets of so many such pairs varies."""
+
+    low: float
+    high: float
+    method: Literal["bootstrap", "sums"] = Field(
+        description="`bootstrap` over the pairs; `sums`: a running set keeps no pairs, so it rests "
+        "on the covariances that its sums hold and on a normal approximation."
+    )
+
+
+class Ecm(Schema):
+    """The Emotion Consistency Metric of a set of pairs: 0.5 l_h + ln(l_conf). Lower is better."""
+
+    value: float | None = Field(description="Null if `degenerate`.")
+    l_h: float = Field(description="Squared differences of the probabilities' histograms.")
+    l_conf: float = Field(description="Mean absolute difference of the entropies, in nats.")
+    n: int = Field(description="Pairs. Compare sets of one size: l_h falls with it by chance.")
+    degenerate: bool = Field(
+        description="Both sides of every pair have the same entropy, so ln(l_conf) is undefined."
+    )
+
+
+class EcmPair(Schema):
+    """One pair: what is read in either image, and how the two compare."""
+
+    index: int = Field(description="Place of the pair in the request, from 0.")
+    original: ImageReading
+    super_resolved: ImageReading
+    entropy_difference: float = Field(description="Absolute, in nats.")
+    jensen_shannon: float = Field(description="Divergence in nats: 0 (equal) to 0.693.")
+    top1_agrees: bool = Field(description="Whether the likeliest expression is the same.")
+    probability_shift: dict[str, float] = Field(
+        description="Super-resolved minus original, by expression."
+    )
+    landmark_distance: float | None = Field(
+        description="Mean distance of the landmarks, in distances between the original's outer eye "
+        "corners; null if a fallback stood in on either side."
+    )
+
+
+class AddedToSet(Schema):
+    """What adding the pairs made of the running set."""
+
+    name: str
+    replayed: bool = Field(
+        description="The Idempotency-Key was known: the pairs are in the set, from before."
+    )
+    ecm: Ecm = Field(description="Of the whole set.")
+
+
+class EcmReply(Schema):
+    """The answer to pairs of images."""
+
+    request_id: str
+    classifier: ClassifierVersion
+    ecm: Ecm = Field(description="Of the pairs of this request.")
+    interval: EcmInterval | None = Field(description="Null for one pair, or if degenerate.")
+    pairs: list[EcmPair]
+    set: AddedToSet | None = Field(description="Null unless the request names a set.")
+
+
+class ExpressionRow(Schema):
+    """The pairs of a set whose original shows one expression."""
+
+    n: int
+    kept: int = Field(description="Pairs whose result shows the same expression.")
+    agreement: float | None = Field(description="kept / n; null without a pair.")
+    mean_entropy_difference: float | None = Field(description="In nats; null without a pair.")
+    l_h: float = Field(description="What this expression contributes to l_h.")
+
+
+class EcmSet(Schema):
+    """A running set."""
+
+    name: str
+    classifier: ClassifierVersion
+    ecm: Ecm
+    interval: EcmInterval | None = Field(description="Null for one pair, or if degenerate.")
+    agreement: float = Field(description="Share of pairs whose likeliest expression is kept.")
+    expressions: dict[str, ExpressionRow] = Field(description="By the original's expression.")
+    expires_in_seconds: float = Field(description="Counted anew with every addition.")
+
+
+class EcmSetEntry(Schema):
+    name: str
+    classifier: ClassifierVersion
+    n: int = Field(description="Pairs.")
+    expires_in_seconds: float
+
+
+class EcmSetList(Schema):
+    sets: list[EcmSetEntry] = Field(description="By name.")
+
+
 class ModelInfo(Schema):
     """A model version that is served."""
 
@@ -96,8 +238,18 @@ class ModelInfo(Schema):
     licence: str
 
 
+class ClassifierInfo(ClassifierVersion):
+    """The expression classifier that is loaded."""
+
+    num_parameters: int
+    expressions: list[str] = Field(description="What it tells apart, in its order.")
+    metrics: dict[str, float] = Field(description="Measured when it was published.")
+    licence: str
+
+
 class ModelList(Schema):
     models: list[ModelInfo]
+    classifier: ClassifierInfo | None = Field(description="Null where none is loaded.")
 
 
 class Health(Schema):

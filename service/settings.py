@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ENV_PREFIX = "AFFECTSR_"
@@ -38,6 +38,16 @@ class Settings(BaseSettings):
     landmarker_model: str = Field(
         "landmarker", description="Model that finds the landmarks and holds the mean face."
     )
+    emotion_model: str = Field(
+        "",
+        description="Expression classifier of `/v1/ecm` and of the readout, such as "
+        "`emotion-mobilefacenet`; empty does without both.",
+    )
+    readout: Literal["expression", "none"] = Field(
+        "expression",
+        description="Whether a reply of `/v1/upscale` tells the expressions of result and input, "
+        "where the request does not say.",
+    )
     landmarks: Literal["landmarker", "mediapipe"] = Field(
         "landmarker",
         description="Who finds the landmarks. `mediapipe` is the paper's way, one face at a time; "
@@ -48,6 +58,15 @@ class Settings(BaseSettings):
         ge=0,
         le=1,
         description="Below this confidence of the landmarker the mean face stands in.",
+    )
+
+    min_face_confidence: float = Field(
+        0.02,
+        ge=0,
+        le=1,
+        description="Below this confidence of the landmarker `/v1/ecm` refuses an image as "
+        "faceless. It is below 0.01 for 99 % of faceless pictures; none of 450 test faces was "
+        "below 0.04.",
     )
 
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = Field(
@@ -130,6 +149,30 @@ class Settings(BaseSettings):
     )
     codec_threads: int = Field(
         0, ge=0, description="Threads that decode and encode; 0 takes one for each core."
+    )
+
+    redis_url: SecretStr | None = Field(
+        None,
+        description="Redis for the running ECM sets, so that replicas share them: "
+        "`redis://HOST:6379/0`, `rediss://` or `unix://`. Unset: each process keeps its own, in "
+        "memory. Nothing else needs it.",
+    )
+    redis_timeout_ms: int = Field(
+        50,
+        ge=1,
+        le=10_000,
+        description="How long Redis may take to connect, and to answer; then the answer is 503.",
+        json_schema_extra={"unit": "ms"},
+    )
+    ecm_set_ttl_seconds: int = Field(
+        7 * 24 * 3600,
+        ge=1,
+        le=366 * 24 * 3600,
+        description="A running set is forgotten so long after pairs were last added.",
+        json_schema_extra={"unit": "s"},
+    )
+    max_ecm_sets: int = Field(
+        1000, ge=1, description="Running sets at once; each takes 70 kB, whatever it holds."
     )
 
     upload_timeout_ms: int = Field(

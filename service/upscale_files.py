@@ -5,14 +5,16 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from model_store.emotion.classifier import EMOTIONS
 from service.app import open_store
+from service.engine.readout import ExpressionReadout
 from service.engine.torch_engine import load_torch_engine
 from service.engine_room import StageTimes, open_engine_room
 from service.errors import ServiceError
 from service.images import MediaType
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
-from service.pipeline import UpscaledFile, UpscaleOrder, UpscalePipeline
+from service.pipeline import ReadoutAbsence, UpscaledFile, UpscaleOrder, UpscalePipeline
 from service.settings import Settings
 
 _MEDIA_TYPES: dict[str, MediaType] = {
@@ -78,21 +80,21 @@ async def upscale_files(
         pipeline = UpscalePipeline(room)
         for job in jobs:
             try:
-                outcome: str | ServiceError | OSError = await _upscale_one(
-                    pipeline, job, scale=scale, model=model
+                order = UpscaleOrder(
+                    images=[job.source.read_bytes()],
+                    scale=scale,
+                    model=model,
+                    media_type=job.media_type,
+                    wants_readout=settings.readout == "expression",
                 )
+                outcome: str | ServiceError | OSError = await _upscale_one(pipeline, job, order)
             except (ServiceError, OSError) as error:
                 outcome = error
             yield job, outcome
 
 
-async def _upscale_one(
-    pipeline: UpscalePipeline, job: FileJob, *, scale: int | None, model: str | None
-) -> str:
+async def _upscale_one(pipeline: UpscalePipeline, job: FileJob, order: UpscaleOrder) -> str:
     started_at = time.monotonic()
-    order = UpscaleOrder(
-        images=[job.source.read_bytes()], scale=scale, model=model, media_type=job.media_type
-    )
     (outcome,) = await pipeline.upscale(order, StageTimes())
     if isinstance(outcome, ServiceError):
         raise outcome
@@ -108,11 +110,19 @@ def _describe(job: FileJob, result: UpscaledFile, *, seconds: float) -> str:
         f"{result.input_width}x{result.input_height} -> {result.width}x{result.height}",
         f"landmarks: {result.upscaled.landmark_source}"
         + ("" if confidence is None else f" (confidence {confidence:.2f})"),
+        *_describe_readout(result.readout),
         f"{seconds * 1000:.0f} ms",
     ]
     if resampling is not None:
         parts.insert(2, f"resampled to {resampling.to_width}x{resampling.to_height} first")
     return f"{job.target}: {', '.join(parts)}"
+
+
+def _describe_readout(readout: ExpressionReadout | ReadoutAbsence) -> list[str]:
+    if not isinstance(readout, ExpressionReadout):
+        return []
+    result, given = (EMOTIONS[reading.top_class] for reading in (readout.result, readout.input))
+    return [f"expression: {result}" + ("" if readout.agrees else f" (input: {given})")]
 
 
 def _target_name(source: Path) -> str:

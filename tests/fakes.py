@@ -1,12 +1,15 @@
 """Stand-ins at the service's seams: an engine that computes nothing, a clock that one turns."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
+import torch
 
+from model_store.emotion.classifier import EMOTIONS
 from model_store.image_tensor import RgbImage
-from service.engine.base import ServedModel, UpscaledImage
+from service.engine.base import EmotionReading, ServedModel, ServedVersion, UpscaledImage
 from service.engine.grid import GridPlacement
 from service.errors import ItemFailedError, ServiceError
 
@@ -37,8 +40,36 @@ def served_model(*, scale: int = 4, lr_size_px: int = 32, version: str = "1") ->
     )
 
 
+def served_classifier(*, version: str = "1") -> ServedVersion:
+    return ServedVersion(
+        name="emotion-tiny",
+        version=version,
+        num_parameters=7,
+        weights_sha256=version * 64,
+        licence="Apache-2.0",
+        metrics={"accuracy": 0.875},
+    )
+
+
+def emotion_reading(
+    *probabilities: float, confidence: float = 0.9, landmark_shift: float = 0.0
+) -> EmotionReading:
+    """A reading of some probabilities (the last ones 0), its landmarks a face moved sideways."""
+    row = np.zeros(len(EMOTIONS))
+    row[: len(probabilities)] = probabilities
+    landmarks = torch.full((478, 3), 0.5)
+    landmarks[33, 0], landmarks[263, 0] = 0.3, 0.7  # outer corners of the eyes
+    landmarks[:, 0] += landmark_shift
+    return EmotionReading(
+        probabilities=row,
+        landmarks=landmarks,
+        landmark_confidence=confidence,
+        is_fallback=confidence < 0.5,
+    )
+
+
 class NearestEngine:
-    """Repeats pixels; fails where it is told to.
+    """Repeats pixels; reads expressions as it is told to, fails where it is told to.
 
     Attributes:
         batches: the images of every call, in order.
@@ -46,10 +77,20 @@ class NearestEngine:
         is_running: set while a call is inside `upscale`.
         before_batch: called with each batch's images; what it raises fails the batch.
         is_poisoned: says which images fail alone, inside a batch that succeeds.
+        emotion_of: says what is read in an image.
     """
 
-    def __init__(self, models: Sequence[ServedModel] | None = None) -> None:
+    def __init__(
+        self,
+        models: Sequence[ServedModel] | None = None,
+        *,
+        classifier: ServedVersion | None = None,
+    ) -> None:
         self.models = models or (served_model(scale=4), served_model(scale=8, lr_size_px=16))
+        self.classifier = classifier
+        self.emotion_of: Callable[[RgbImage], EmotionReading | ServiceError] = lambda image: (
+            emotion_reading(1.0)
+        )
         self.batches: list[list[RgbImage]] = []
         self.may_run = threading.Event()
         self.may_run.set()
@@ -65,19 +106,28 @@ class NearestEngine:
     def upscale(
         self, reference: str, images: Sequence[RgbImage]
     ) -> Sequence[UpscaledImage | ServiceError]:
+        with self._running(images):
+            model = next(m for m in self.models if m.reference == reference)
+            return [self._upscale_one(image, model) for image in images]
+
+    def read_emotions(self, images: Sequence[RgbImage]) -> Sequence[EmotionReading | ServiceError]:
+        with self._running(images):
+            return [self.emotion_of(image) for image in images]
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    @contextmanager
+    def _running(self, images: Sequence[RgbImage]) -> Iterator[None]:
         self.is_running.set()
         try:
             if not self.may_run.wait(timeout=10):
                 raise TimeoutError("a test held the engine and never let it go")
             self.batches.append(list(images))
             self.before_batch(images)
-            model = next(m for m in self.models if m.reference == reference)
-            return [self._upscale_one(image, model) for image in images]
+            yield
         finally:
             self.is_running.clear()
-
-    def close(self) -> None:
-        self.is_closed = True
 
     def _upscale_one(self, image: RgbImage, model: ServedModel) -> UpscaledImage | ServiceError:
         if self.is_poisoned(image):

@@ -4,6 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
 from model_store.image_tensor import RgbImage
 from service.errors import ServiceError
 
@@ -12,18 +16,11 @@ LandmarkSource = Literal["landmarker", "mediapipe", "fallback", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServedModel:
-    """A model version that an engine holds in memory.
-
-    Attributes:
-        scale: side of the output over side of the grid.
-        lr_size_px: side of the network's square input grid.
-    """
+class ServedVersion:
+    """A published version that an engine holds in memory."""
 
     name: str
     version: str
-    scale: int
-    lr_size_px: int
     num_parameters: int
     weights_sha256: str
     licence: str
@@ -32,6 +29,19 @@ class ServedModel:
     @property
     def reference(self) -> str:
         return f"{self.name}@{self.version}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedModel(ServedVersion):
+    """A network that upscales.
+
+    Attributes:
+        scale: side of the output over side of the grid.
+        lr_size_px: side of the network's square input grid.
+    """
+
+    scale: int
+    lr_size_px: int
 
     @property
     def output_pixels(self) -> int:
@@ -65,12 +75,39 @@ class UpscaledImage:
     landmark_confidence: float | None
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EmotionReading:
+    """What the classifier reads in one image.
+
+    Attributes:
+        probabilities: (7,) float64 in the order of EMOTIONS; they sum to 1.
+        landmarks: (478, 3) float32 on the CPU; x, y in [0, 1] of the image as padded to a square.
+        landmark_confidence: in [0, 1].
+        is_fallback: the confidence is too low; the image was aligned by the mean face.
+    """
+
+    probabilities: npt.NDArray[np.float64]
+    landmarks: Tensor
+    landmark_confidence: float
+    is_fallback: bool
+
+    @property
+    def top_class(self) -> int:
+        """Index of the likeliest expression; of several that tie the first."""
+        return int(self.probabilities.argmax())
+
+
 class Engine(Protocol):
     """Blocking; all of it is called from one thread, which owns the device."""
 
     @property
     def models(self) -> Sequence[ServedModel]:
         """The models in memory, at least one."""
+        ...
+
+    @property
+    def classifier(self) -> ServedVersion | None:
+        """The expression classifier in memory, if there is one."""
         ...
 
     def warm_up(self) -> None:
@@ -88,6 +125,16 @@ class Engine(Protocol):
         Raises:
             DeviceMemoryError: they do not fit the device's memory together.
             DeviceLostError: the device fails whatever it is given.
+        """
+        ...
+
+    def read_emotions(self, images: Sequence[RgbImage]) -> Sequence[EmotionReading | ServiceError]:
+        """Read the expression of (H, W, 3) uint8 images of any sizes, in one forward pass.
+
+        Each image is aligned by landmarks of its own; only called where there is a classifier.
+
+        Returns:
+            One result, or the error of that image alone, for each image in order.
         """
         ...
 

@@ -29,9 +29,7 @@ class GridPlacement:
     @property
     def padding(self) -> tuple[int, int, int, int]:
         """Edge pixels to add: left, right, top, bottom."""
-        left = (self.square_px - self.width) // 2
-        top = (self.square_px - self.height) // 2
-        return left, self.square_px - self.width - left, top, self.square_px - self.height - top
+        return square_padding(width=self.width, height=self.height)
 
     @property
     def resampling(self) -> Resampling | None:
@@ -58,3 +56,10 @@ class GridPlacement:
         left = min(round(self.padding[0] * factor), output_px - width)
         top = min(round(self.padding[2] * factor), output_px - height)
         return left, top, left + width, top + height
+
+
+def square_padding(*, width: int, height: int) -> tuple[int, int, int, int]:
+    """Pixels that make an image a square with itself in the middle: left, right, top, bottom."""
+    side = max(width, height)
+    left, top = (side - width) // 2, (side - height) // 2
+    return left, side - width - left, top, side - height - top

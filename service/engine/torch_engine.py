@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model_store.architectures import Upscaler, needs_landmarks
+from model_store.architectures import Classifier, Upscaler, needs_landmarks
 from model_store.errors import ModelNotFoundError
 from model_store.image_tensor import (
     RgbImage,
@@ -22,8 +22,9 @@ from model_store.landmarks.landmarker import Landmarker
 from model_store.landmarks.mediapipe_mesh import MediaPipeMesh
 from model_store.manifest import ModelManifest
 from model_store.store import LoadedModel, ModelStore
-from service.engine.base import ServedModel, UpscaledImage
+from service.engine.base import EmotionReading, ServedModel, ServedVersion, UpscaledImage
 from service.engine.device_faults import DeviceGuard
+from service.engine.expression_reader import ExpressionReader
 from service.engine.grid import GridPlacement
 from service.engine.landmark_finders import (
     FoundLandmarks,
@@ -44,6 +45,7 @@ class TorchEngine:
         self,
         networks: Sequence[tuple[ServedModel, Upscaler]],
         finder: LandmarkFinder,
+        reader: ExpressionReader | None = None,
         *,
         device: torch.device,
         cpu_dtype: torch.dtype = torch.float32,
@@ -54,6 +56,7 @@ class TorchEngine:
             network.to(memory_format=_memory_format(model, device))  # type: ignore[call-overload]
         self._networks = {model.reference: (model, network) for model, network in networks}
         self._finder = finder
+        self._reader = reader
         self._device = device
         self._guard = DeviceGuard(device)
         self._cpu_dtype = cpu_dtype
@@ -62,6 +65,10 @@ class TorchEngine:
     @property
     def models(self) -> Sequence[ServedModel]:
         return [model for model, _ in self._networks.values()]
+
+    @property
+    def classifier(self) -> ServedVersion | None:
+        return None if self._reader is None else self._reader.served
 
     def warm_up(self) -> None:
         """Run batches of 1, 2, 4, ... faces; on a CPU, where sizes share their code, two sizes."""
@@ -72,6 +79,11 @@ class TorchEngine:
             grey = np.full((model.lr_size_px, model.lr_size_px, 3), 128, dtype=np.uint8)
             for size in sorted(sizes):
                 self.upscale(model.reference, [grey] * size)
+        if self._reader is not None:
+            # A readout takes two images for each that is upscaled.
+            grey = np.full((128, 128, 3), 128, dtype=np.uint8)
+            for size in sorted(sizes | {2 * size for size in sizes}):
+                self.read_emotions([grey] * size)
 
     def upscale(
         self, reference: str, images: Sequence[RgbImage]
@@ -110,6 +122,12 @@ class TorchEngine:
             for index, placement in enumerate(placements)
         ]
 
+    def read_emotions(self, images: Sequence[RgbImage]) -> Sequence[EmotionReading | ServiceError]:
+        reader = self._reader
+        if reader is None:
+            raise RuntimeError("this engine holds no classifier; see Engine.classifier")
+        return self._guard.call(lambda: reader.read(images))
+
     def close(self) -> None:
         self._finder.close()
         self._networks.clear()
@@ -139,9 +157,11 @@ def load_torch_engine(store: ModelStore, settings: Settings) -> TorchEngine:
     torch.set_num_threads(settings.torch_num_threads or available_cores())
     device = _find_device(settings.device)
     networks = [_load_upscaler(store, reference, device) for reference in settings.models]
+    landmarker = _load_landmarker(store, settings.landmarker_model, device)
     return TorchEngine(
         networks,
-        _open_finder(store, settings, device),
+        _open_finder(landmarker, settings),
+        _load_reader(store, landmarker, settings, device),
         device=device,
         cpu_dtype=_find_cpu_dtype(settings.cpu_dtype),
         max_batch_size=settings.max_batch_size,
@@ -224,16 +244,49 @@ def _served(manifest: ModelManifest, network: Upscaler) -> ServedModel:
     )
 
 
-def _open_finder(store: ModelStore, settings: Settings, device: torch.device) -> LandmarkFinder:
-    reference = settings.landmarker_model
+def _load_landmarker(store: ModelStore, reference: str, device: torch.device) -> Landmarker:
     loaded = _load(store, reference, device, variable="AFFECTSR_LANDMARKER_MODEL")
     if not isinstance(loaded.module, Landmarker):
         raise StartupError(
             f"AFFECTSR_LANDMARKER_MODEL names {reference}, whose architecture is "
             f"{loaded.manifest.architecture}; name a landmarker"
         )
+    return loaded.module
+
+
+def _load_reader(
+    store: ModelStore, landmarker: Landmarker, settings: Settings, device: torch.device
+) -> ExpressionReader | None:
+    reference = settings.emotion_model
+    if not reference:
+        return None
+    loaded = _load(store, reference, device, variable="AFFECTSR_EMOTION_MODEL")
+    manifest = loaded.manifest
+    if not isinstance(loaded.module, Classifier):
+        raise StartupError(
+            f"AFFECTSR_EMOTION_MODEL names {reference}, whose architecture is "
+            f"{manifest.architecture}; name an expression classifier, such as "
+            "emotion-mobilefacenet, or nothing to do without"
+        )
+    return ExpressionReader(
+        ServedVersion(
+            name=manifest.name,
+            version=manifest.version,
+            num_parameters=manifest.num_parameters,
+            weights_sha256=manifest.weights_sha256,
+            licence=manifest.licence,
+            metrics=manifest.metrics,
+        ),
+        loaded.module,
+        landmarker,
+        min_confidence=settings.min_landmark_confidence,
+        device=device,
+    )
+
+
+def _open_finder(landmarker: Landmarker, settings: Settings) -> LandmarkFinder:
     if settings.landmarks == "landmarker":
-        return LandmarkerFinder(loaded.module, min_confidence=settings.min_landmark_confidence)
+        return LandmarkerFinder(landmarker, min_confidence=settings.min_landmark_confidence)
     try:
         mesh = MediaPipeMesh()
     except ImportError as error:
@@ -241,7 +294,7 @@ def _open_finder(store: ModelStore, settings: Settings, device: torch.device) ->
             "AFFECTSR_LANDMARKS is mediapipe, which is not installed; "
             'pip install "affectsr[mediapipe]", or set it to landmarker'
         ) from error
-    return MediaPipeFinder(mesh, mean_landmarks=loaded.module.mean_landmarks)
+    return MediaPipeFinder(mesh, mean_landmarks=landmarker.mean_landmarks)
 
 
 def _read_out(

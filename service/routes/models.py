@@ -2,11 +2,12 @@
 
 from fastapi import APIRouter, Request
 
-from service.engine.base import ServedModel
+from model_store.emotion.classifier import EMOTIONS
+from service.engine.base import ServedModel, ServedVersion
 from service.errors import NotReadyError
 from service.pipeline import UpscalePipeline
 from service.routes.services import services_of
-from service.schemas import ModelInfo, ModelList, Problem
+from service.schemas import ClassifierInfo, ModelInfo, ModelList, Problem
 
 router = APIRouter(tags=["models"])
 
@@ -14,7 +15,11 @@ router = APIRouter(tags=["models"])
 @router.get("/v1/models", summary="List the served models")
 async def list_models(request: Request) -> ModelList:
     """All models in memory; the first of a scale is the one that `scale` alone means."""
-    return ModelList(models=[_describe(model) for model in _pipeline(request).catalogue.models])
+    pipeline = _pipeline(request)
+    return ModelList(
+        models=[_describe(model) for model in pipeline.catalogue.models],
+        classifier=pipeline.classifier and _describe_classifier(pipeline.classifier),
+    )
 
 
 @router.get(
@@ -59,4 +64,16 @@ def _describe(model: ServedModel) -> ModelInfo:
         weights_sha256=model.weights_sha256,
         metrics=dict(model.metrics),
         licence=model.licence,
+    )
+
+
+def _describe_classifier(classifier: ServedVersion) -> ClassifierInfo:
+    return ClassifierInfo(
+        name=classifier.name,
+        version=classifier.version,
+        sha256=classifier.weights_sha256,
+        num_parameters=classifier.num_parameters,
+        expressions=list(EMOTIONS),
+        metrics=dict(classifier.metrics),
+        licence=classifier.licence,
     )

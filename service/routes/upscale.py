@@ -9,13 +9,13 @@ from service.logs import request_id_of_context
 from service.pipeline import UpscaleOrder
 from service.routes.receiving import read_deadline, unless_caller_leaves
 from service.routes.services import Services, services_of
+from service.routes.timing import answer_timed
 from service.routes.upscale_openapi import REQUEST, RESPONSES
 from service.routes.upscale_reply import (
     choose_reply_type,
     enclosed_image_type,
     reply_with_one,
     reply_with_several,
-    server_timing,
 )
 from service.routes.upscale_request import read_request
 
@@ -41,15 +41,11 @@ async def upscale(request: Request) -> Response:
     x4, 16 px for x8) unless it has that size already; `X-AffectSR-Resampled` says what was done.
     """
     services = services_of(request)
-    times = StageTimes()
-    started_at = services.clock()
-    response = await _answer(request, services, times, started_at)
-    times.record("total", services.clock() - started_at)
-    for stage, seconds in times.seconds.items():
-        services.metrics.stage_finished(stage, seconds)
-    response.headers["Server-Timing"] = server_timing(times)
-    response.headers["Cache-Control"] = "no-store"
-    return response
+
+    async def answer(times: StageTimes, started_at: float) -> Response:
+        return await _answer(request, services, times, started_at)
+
+    return await answer_timed(services, answer)
 
 
 async def _answer(
@@ -64,11 +60,15 @@ async def _answer(
     times.record("read", services.clock() - started_at)
     accept = ", ".join(request.headers.getlist("accept"))
     reply_type = choose_reply_type(accept, num_images=len(received.images))
+    wants_readout = received.wants_readout
+    if wants_readout is None:
+        wants_readout = services.settings.readout == "expression"
     order = UpscaleOrder(
         images=received.images,
         scale=received.scale,
         model=received.model,
         media_type=enclosed_image_type(reply_type),
+        wants_readout=wants_readout,
         deadline=deadline,
     )
     outcomes = await unless_caller_leaves(request, services.pipeline.upscale(order, times))

@@ -18,11 +18,18 @@ _MODEL = {
     "examples": ["affectsrnet-x4"],
 }
 
+_READOUT = {
+    "type": "string",
+    "enum": ["expression", "none"],
+    "description": "Whether the expressions of result and input are read, which costs time.",
+}
+
 # FastAPI takes these as plain dicts of Any: they are JSON.
 REQUEST: dict[str, Any] = {
     "parameters": [
         {"name": "scale", "in": "query", "required": False, "schema": _SCALE},
         {"name": "model", "in": "query", "required": False, "schema": _MODEL},
+        {"name": "readout", "in": "query", "required": False, "schema": _READOUT},
         {
             "name": "X-Request-Timeout-Ms",
             "in": "header",
@@ -42,6 +49,7 @@ REQUEST: dict[str, Any] = {
                         "image": {"type": "array", "items": _BINARY, "minItems": 1},
                         "scale": _SCALE,
                         "model": _MODEL,
+                        "readout": _READOUT,
                     },
                     "additionalProperties": False,
                 }
@@ -69,6 +77,20 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
             "X-AffectSR-Landmark-Confidence": _header("0 to 1."),
             "X-AffectSR-Resampled": _header("`40x48 -> 32x32`, or `no`."),
             "X-AffectSR-Alpha": _header("`none`, `kept`, or `on-white` in a JPEG."),
+            "X-AffectSR-Readout": _header(
+                "`expression`, `none` (not asked for), `no-classifier` or `failed`; the headers "
+                "below are there with `expression` only."
+            ),
+            "X-AffectSR-Classifier": _header("Version that read the expressions."),
+            "X-AffectSR-Expression": _header("Likeliest expression of the result."),
+            "X-AffectSR-Expression-Probability": _header("0 to 1."),
+            "X-AffectSR-Expression-Landmarks": _header("`landmarker` or `fallback`."),
+            "X-AffectSR-Input-Expression": _header(
+                "Likeliest expression of the input, enlarged by bicubic."
+            ),
+            "X-AffectSR-Input-Expression-Probability": _header("0 to 1."),
+            "X-AffectSR-Input-Expression-Landmarks": _header("`landmarker` or `fallback`."),
+            "X-AffectSR-Expression-Agrees": _header("`yes` or `no`."),
             "X-Request-ID": _header("The request's own id, or one made for it."),
             "Server-Timing": _header("Milliseconds by stage."),
         },

@@ -8,12 +8,19 @@ from collections.abc import Callable, Sequence
 from fastapi.responses import JSONResponse, Response
 
 from service.engine.base import Resampling
-from service.engine_room import StageTimes
+from service.engine.readout import ExpressionReadout
 from service.errors import NotAcceptableError, ServiceError
 from service.images import MediaType
 from service.pipeline import UpscaledFile
 from service.routes.negotiation import preferred_media_type
+from service.routes.readings import (
+    describe_classifier,
+    describe_reading,
+    landmark_source,
+    top_expression,
+)
 from service.schemas import (
+    Expression,
     Problem,
     Resampled,
     Size,
@@ -73,6 +80,7 @@ def reply_with_one(result: UpscaledFile, reply_type: str) -> Response:
         response.headers["X-AffectSR-Landmark-Confidence"] = f"{confidence:.3f}"
     response.headers["X-AffectSR-Resampled"] = _describe(resampling) if resampling else "no"
     response.headers["X-AffectSR-Alpha"] = result.alpha
+    response.headers.update(_readout_headers(result))
     return response
 
 
@@ -99,13 +107,6 @@ def reply_with_several(
     )
 
 
-def server_timing(times: StageTimes) -> str:
-    """Value of the Server-Timing header: milliseconds by stage."""
-    return ", ".join(
-        f"{stage};dur={seconds * 1000:.1f}" for stage, seconds in times.seconds.items()
-    )
-
-
 def _archive(
     outcomes: Sequence[UpscaledFile | ServiceError],
     *,
@@ -129,6 +130,23 @@ def _archive(
     return buffer.getvalue()
 
 
+def _readout_headers(result: UpscaledFile) -> dict[str, str]:
+    readout = result.readout
+    if not isinstance(readout, ExpressionReadout):
+        return {"X-AffectSR-Readout": readout}
+    headers = {
+        "X-AffectSR-Readout": "expression",
+        "X-AffectSR-Classifier": readout.classifier.reference,
+        "X-AffectSR-Expression-Agrees": "yes" if readout.agrees else "no",
+    }
+    for prefix, reading in (("", readout.result), ("Input-", readout.input)):
+        name = f"X-AffectSR-{prefix}Expression"
+        headers[name] = top_expression(reading)
+        headers[f"{name}-Probability"] = f"{reading.probabilities.max():.3f}"
+        headers[f"{name}-Landmarks"] = landmark_source(reading)
+    return headers
+
+
 def _result(result: UpscaledFile) -> UpscaleResult:
     encoded = base64.b64encode(result.data).decode("ascii")
     return UpscaleResult(image_base64=encoded, **dict(_fields(result)))
@@ -146,6 +164,19 @@ def _fields(result: UpscaledFile) -> UpscaledFields:
         resampled=None if resampling is None else _resampled(resampling),
         alpha=result.alpha,
         media_type=result.media_type,
+        readout="expression" if isinstance(result.readout, ExpressionReadout) else result.readout,
+        expression=_expression(result.readout)
+        if isinstance(result.readout, ExpressionReadout)
+        else None,
+    )
+
+
+def _expression(readout: ExpressionReadout) -> Expression:
+    return Expression(
+        classifier=describe_classifier(readout.classifier),
+        result=describe_reading(readout.result),
+        input=describe_reading(readout.input),
+        agrees=readout.agrees,
     )
 
 

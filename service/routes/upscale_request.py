@@ -25,7 +25,8 @@ from service.routes.receiving import (
 from service.settings import Settings
 
 _IMAGE_PART = "image"
-_PARAMETERS = ("scale", "model")
+_PARAMETERS = ("scale", "model", "readout")
+_READOUTS = ("expression", "none")
 # A model's reference is shorter.
 _MAX_MODEL_CHARACTERS = 64
 
@@ -51,6 +52,16 @@ class ReceivedRequest:
     def model(self) -> str | None:
         value = self.parameters.get("model")
         return None if value is None else value[:_MAX_MODEL_CHARACTERS]
+
+    @property
+    def wants_readout(self) -> bool | None:
+        """None where it is left open; raises InvalidParameterError for another value."""
+        value = self.parameters.get("readout")
+        if value is not None and value not in _READOUTS:
+            raise InvalidParameterError(
+                f"readout is {quote(value)}; it must be {' or '.join(_READOUTS)}"
+            )
+        return None if value is None else value == "expression"
 
     def set_parameter(self, name: str, value: str) -> None:
         if name not in _PARAMETERS:

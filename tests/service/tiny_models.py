@@ -6,6 +6,7 @@ import torch
 
 from model_store.affectsrnet.config import AffectSRNetConfig
 from model_store.affectsrnet.network import AffectSRNet
+from model_store.emotion.mobilefacenet import MobileFaceNetClassifier, MobileFaceNetConfig
 from model_store.landmarks.landmarker import Landmarker, LandmarkerConfig
 from model_store.store import ModelStore
 from tests.published import publish_untrained
@@ -38,13 +39,32 @@ def tiny_landmarker(*, confidence_logit: float = 3.0) -> Landmarker:
     return landmarker.eval()
 
 
+def tiny_classifier(*, seed: int = 0) -> MobileFaceNetClassifier:
+    """A classifier that is sure of something, and of other things in other images."""
+    torch.manual_seed(seed)
+    classifier = MobileFaceNetClassifier(
+        MobileFaceNetConfig(
+            stem_width=4, widths=(4, 4, 4), expansions=(1, 1, 1), blocks=(1, 1, 1), num_features=8
+        )
+    )
+    torch.nn.init.normal_(classifier.classes.weight)
+    # With the statistics of what it is shown, its features do not vanish.
+    for module in classifier.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0
+    with torch.no_grad():
+        classifier(torch.rand(16, 3, 4, 4).repeat_interleave(28, 2).repeat_interleave(28, 3))
+    return classifier.eval()
+
+
 def publish_tiny_models(root: Path) -> ModelStore:
-    """Publish affectsrnet-x4, affectsrnet-x8 and a landmarker that is always sure."""
+    """Publish affectsrnet-x4, -x8, a landmarker that is always sure, and emotion-mobilefacenet."""
     store = ModelStore(root)
     for name, network in (
         ("affectsrnet-x4", tiny_network(4)),
         ("affectsrnet-x8", tiny_network(8)),
         ("landmarker", tiny_landmarker()),
+        ("emotion-mobilefacenet", tiny_classifier()),
     ):
         publish_untrained(store, network, name=name)
     return store

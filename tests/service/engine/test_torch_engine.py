@@ -10,7 +10,7 @@ from PIL import Image
 from model_store.errors import ChecksumMismatchError, FaceNotFoundError
 from model_store.image_tensor import RgbImage, images_to_tensor, tensor_to_image
 from model_store.store import ModelStore
-from service.engine.base import Resampling, ServedModel, UpscaledImage
+from service.engine.base import EmotionReading, Resampling, ServedModel, UpscaledImage
 from service.engine.landmark_finders import LandmarkerFinder, MediaPipeFinder
 from service.engine.torch_engine import TorchEngine, load_torch_engine
 from service.errors import ItemFailedError, StartupError
@@ -245,6 +245,8 @@ def test_weights_that_were_changed_are_not_served(tmp_path: Path) -> None:
             "names landmarker, whose architecture is landmarker; name models",
         ),
         ({"landmarker_model": "affectsrnet-x4"}, "is affectsrnet; name a landmarker"),
+        ({"emotion_model": "landmarker"}, "landmarker; name an expression classifier"),
+        ({"emotion_model": "emotion-x"}, "AFFECTSR_EMOTION_MODEL names emotion-x, and there is no"),
         ({"device": "cuda:7"}, "set it to auto or cpu"),
     ],
 )
@@ -253,6 +255,22 @@ def test_settings_that_cannot_be_served_say_what_to_change(
 ) -> None:
     with pytest.raises(StartupError, match=says):
         load_torch_engine(store, Settings.model_validate(settings))
+
+
+def test_named_classifier_is_loaded_warmed_and_reads(store: ModelStore) -> None:
+    settings = Settings.model_validate({"emotion_model": "emotion-mobilefacenet"})
+    engine = load_torch_engine(store, settings)
+    assert engine.classifier is not None
+    assert engine.classifier.reference == "emotion-mobilefacenet@1"
+    engine.warm_up()
+    (reading,) = engine.read_emotions([noise(48, 40)])
+    assert isinstance(reading, EmotionReading)
+    assert reading.probabilities.shape == (7,)
+
+
+def test_engine_does_without_a_classifier(store: ModelStore) -> None:
+    engine = load_torch_engine(store, Settings.model_validate({"emotion_model": ""}))
+    assert engine.classifier is None
 
 
 def test_missing_mediapipe_names_the_extra(

@@ -1,7 +1,7 @@
 import pytest
 
 from service.settings import Settings
-from tests.fakes import NearestEngine
+from tests.fakes import NearestEngine, served_classifier
 from tests.service.support import assert_problem, client_of
 
 pytestmark = pytest.mark.anyio
@@ -13,6 +13,25 @@ async def test_models_are_listed_as_the_settings_order_them(
     async with client_of(settings, engine) as client:
         models = (await client.get("/v1/models")).json()["models"]
     assert [model["reference"] for model in models] == ["affectsrnet-x4@1", "affectsrnet-x8@1"]
+
+
+async def test_classifier_is_listed_with_what_it_tells_apart(settings: Settings) -> None:
+    async with client_of(settings, NearestEngine(classifier=served_classifier())) as client:
+        listed = (await client.get("/v1/models")).json()
+    assert listed["classifier"] == {
+        "name": "emotion-tiny",
+        "version": "1",
+        "sha256": "1" * 64,
+        "num_parameters": 7,
+        "expressions": ["neutral", "happy", "sad", "surprise", "fear", "disgust", "angry"],
+        "metrics": {"accuracy": 0.875},
+        "licence": "Apache-2.0",
+    }
+
+
+async def test_want_of_a_classifier_is_listed(settings: Settings, engine: NearestEngine) -> None:
+    async with client_of(settings, engine) as client:
+        assert (await client.get("/v1/models")).json()["classifier"] is None
 
 
 @pytest.mark.parametrize("name", ["affectsrnet-x8", "affectsrnet-x8@1"])

@@ -138,6 +138,8 @@ async def test_json_holds_the_image_and_its_fields(
         },
         "alpha": "none",
         "media_type": "image/png",
+        "readout": "no-classifier",
+        "expression": None,
     }
 
 

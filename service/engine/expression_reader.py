@@ -1,0 +1,73 @@
+"""Reading expressions on the device: landmarks, alignment, classifier, each once for a batch."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model_store.architectures import Classifier
+from model_store.emotion.alignment import align_expression_crops
+from model_store.image_tensor import RgbImage, image_to_tensor
+from model_store.landmarks.fallback import choose_landmarks
+from model_store.landmarks.landmarker import Landmarker
+from service.engine.base import EmotionReading, ServedVersion
+from service.engine.grid import square_padding
+from service.errors import ItemFailedError, ServiceError
+
+
+class ExpressionReader:
+    """A classifier with the landmarker that aligns for it.
+
+    It computes in float32 on every device: probabilities of two machines are to be comparable.
+    """
+
+    def __init__(
+        self,
+        served: ServedVersion,
+        classifier: Classifier,
+        landmarker: Landmarker,
+        *,
+        min_confidence: float,
+        device: torch.device,
+    ) -> None:
+        self.served = served
+        self._classifier = classifier
+        self._landmarker = landmarker
+        self._min_confidence = min_confidence
+        self._device = device
+
+    @torch.inference_mode()
+    def read(self, images: Sequence[RgbImage]) -> list[EmotionReading | ServiceError]:
+        """See `Engine.read_emotions`."""
+        squares = [self._square(image) for image in images]
+        # (N, 3, 32, 32)
+        grid = torch.cat([self._landmarker.to_grid(square) for square in squares])
+        chosen = choose_landmarks(self._landmarker, grid, min_confidence=self._min_confidence)
+        crops = torch.cat(
+            [
+                align_expression_crops(square, landmarks[None])
+                for square, landmarks in zip(squares, chosen.landmarks, strict=True)
+            ]
+        )
+        probabilities = self._classifier.probabilities(crops)
+        rows = probabilities.double().cpu().numpy()
+        is_finite = torch.isfinite(probabilities).all(1).tolist()
+        landmarks, confidences = chosen.landmarks.cpu(), chosen.confidence.tolist()
+        return [
+            EmotionReading(
+                probabilities=rows[index],
+                landmarks=landmarks[index],
+                landmark_confidence=confidences[index],
+                is_fallback=is_fallback,
+            )
+            if is_finite[index]
+            else ItemFailedError("the classifier gave no probabilities for this image")
+            for index, is_fallback in enumerate(chosen.is_fallback.tolist())
+        ]
+
+    def _square(self, image: RgbImage) -> Tensor:
+        """(H, W, 3) uint8 -> (1, 3, S, S) float, padded to a square by its edge pixels."""
+        square = image_to_tensor(image).to(self._device)[None]
+        padding = square_padding(width=image.shape[1], height=image.shape[0])
+        return F.pad(square, padding, mode="replicate") if any(padding) else square

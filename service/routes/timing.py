@@ -1,0 +1,25 @@
+"""What the stages of a request took: told to the metrics and, by Server-Timing, to the caller."""
+
+from collections.abc import Awaitable, Callable
+
+from fastapi.responses import Response
+
+from service.engine_room import StageTimes
+from service.routes.services import Services
+
+
+async def answer_timed(
+    services: Services, answer: Callable[[StageTimes, float], Awaitable[Response]]
+) -> Response:
+    """Have a request answered, given its stages' times to fill in and the time that it began."""
+    times = StageTimes()
+    started_at = services.clock()
+    response = await answer(times, started_at)
+    times.record("total", services.clock() - started_at)
+    for stage, seconds in times.seconds.items():
+        services.metrics.stage_finished(stage, seconds)
+    response.headers["Server-Timing"] = ", ".join(
+        f"{stage};dur={seconds * 1000:.1f}" for stage, seconds in times.seconds.items()
+    )
+    response.headers["Cache-Control"] = "no-store"
+    return response
