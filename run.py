@@ -88,7 +88,7 @@ def lock() -> int:
     """Resolve pyproject.toml into requirements/*.txt, test.txt first as it holds the others."""
     prepare("test")
     environment = dict(os.environ, CUSTOM_COMPILE_COMMAND="python3 run.py lock")
-    extras = {"test": ["training", "redis", "dev"], "training": ["training"], "service": []}
+    extras = {"test": ["training", "dev"], "training": ["training"], "service": []}
     for profile, names in extras.items():
         target = REQUIREMENTS / (profile + ".txt")
         command = [executable("pip-compile"), "--quiet", "--strip-extras", "--allow-unsafe"]

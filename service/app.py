@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -14,6 +14,7 @@ from starlette.staticfiles import StaticFiles
 
 from model_store.errors import ModelStoreError
 from model_store.store import DEFAULT_ROOT, ModelStore
+from service.ecm_pipeline import EcmPipeline
 from service.engine.base import Engine
 from service.engine.torch_engine import load_torch_engine
 from service.engine_room import open_engine_room
@@ -22,8 +23,10 @@ from service.errors import StartupError
 from service.lifecycle import Lifecycle, State
 from service.metrics import Metrics
 from service.middleware import DeclaredLengthMiddleware, RequestMiddleware
+from service.pair_sets import MemoryPairSets, PairSetStore, RedisPairSets, SetLimits
 from service.pipeline import UpscalePipeline
-from service.routes import health, models, open_inference, upscale
+from service.redis_connection import open_redis
+from service.routes import ecm, ecm_sets, health, models, open_inference, upscale
 from service.routes.services import Services
 from service.settings import Settings
 
@@ -77,10 +80,16 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
-            async with open_engine_room(
-                settings, load_engine, metrics=metrics, lifecycle=lifecycle, clock=clock
-            ) as room:
+            async with (
+                aclosing(open_pair_sets(settings, clock=clock)) as sets,
+                open_engine_room(
+                    settings, load_engine, metrics=metrics, lifecycle=lifecycle, clock=clock
+                ) as room,
+            ):
                 services.pipeline = UpscalePipeline(room)
+                services.ecm = EcmPipeline(
+                    room, sets, min_face_confidence=settings.min_face_confidence
+                )
                 lifecycle.advance(State.WARM)
                 lifecycle.advance(State.READY)
                 yield
@@ -108,8 +117,8 @@ def create_app(
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_bytes)
     app.add_middleware(DeclaredLengthMiddleware, max_body_bytes=settings.max_body_bytes)
     app.add_middleware(RequestMiddleware, metrics=metrics, lifecycle=lifecycle)
-    for router in (upscale.router, models.router, health.router, open_inference.router):
-        app.include_router(router)
+    for part in (upscale, ecm, ecm_sets, models, health, open_inference):
+        app.include_router(part.router)
     _add_docs(app)
     return app
 
@@ -131,6 +140,21 @@ class _Application(FastAPI):
 def open_store(settings: Settings) -> ModelStore:
     """The store that the settings name, or the one that comes along with the package."""
     return ModelStore(settings.model_root or DEFAULT_ROOT)
+
+
+def open_pair_sets(settings: Settings, *, clock: Callable[[], float]) -> PairSetStore:
+    """Where running sets are kept: in Redis if the settings name one, else in memory.
+
+    Raises:
+        StartupError: the URL of Redis cannot be read.
+    """
+    limits = SetLimits(max_sets=settings.max_ecm_sets, ttl_seconds=settings.ecm_set_ttl_seconds)
+    if settings.redis_url is None:
+        return MemoryPairSets(limits, clock=clock)
+    redis = open_redis(
+        settings.redis_url.get_secret_value(), timeout_seconds=settings.redis_timeout_ms / 1000
+    )
+    return RedisPairSets(redis, limits)
 
 
 def _add_docs(app: FastAPI) -> None:

@@ -6,17 +6,21 @@ from typing import cast
 
 from fastapi import FastAPI, Request
 
-from service.errors import ServiceError
+from service.ecm_pipeline import EcmPipeline
+from service.errors import NotReadyError, ServiceError
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.pipeline import UpscalePipeline
 from service.schemas import Problem
 from service.settings import Settings
 
+SHARED_OWNER = "shared"
+"""Whose the running sets are, as callers are not told apart."""
+
 
 @dataclass(kw_only=True)
 class Services:
-    """One application's parts; `pipeline` is there from the end of start-up on."""
+    """One application's parts; the pipelines are there from the end of start-up on."""
 
     settings: Settings
     metrics: Metrics
@@ -24,6 +28,7 @@ class Services:
     clock: Callable[[], float]
     describe_problem: Callable[[ServiceError], Problem]
     pipeline: UpscalePipeline | None = None
+    ecm: EcmPipeline | None = None
 
     def attach_to(self, app: FastAPI) -> None:
         app.state.services = self
@@ -37,3 +42,14 @@ def services_in(app: FastAPI) -> Services:
 def services_of(request: Request) -> Services:
     """The parts of the application that a request came to."""
     return services_in(request.app)
+
+
+def ecm_of(services: Services) -> EcmPipeline:
+    """The pipeline that compares expressions.
+
+    Raises:
+        NotReadyError: the service is starting.
+    """
+    if services.ecm is None:
+        raise NotReadyError("the service is starting; come back when /readyz says so")
+    return services.ecm

@@ -196,6 +196,16 @@ class EcmSums:
         }
 
     @staticmethod
+    def result_fields(num_classes: int) -> list[str]:
+        """Names of the fields that ``result`` is told from; the others are the interval's."""
+        shapes = _shapes(num_classes)
+        return [
+            ":".join((name, *map(str, place)))
+            for name in ("histograms", "confusion", "entropy")
+            for place in np.ndindex(shapes[name])
+        ]
+
+    @staticmethod
     def from_fields(values: Mapping[str, int], *, num_classes: int) -> "EcmSums":
         """Read what ``to_fields`` wrote, also after others were added to it.
 

@@ -1,0 +1,209 @@
+"""From pairs of image files to what became of their expressions.
+
+admit -> decode -> batch (engine) -> compare each pair -> the metric of all of them, and where a set
+is named, add their sums to it. The images of a pair are read by themselves: their sizes may differ.
+"""
+
+import asyncio
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from model_store.emotion.ecm import (
+    EcmInterval,
+    EcmResult,
+    EcmSums,
+    PairMeasures,
+    Probabilities,
+    bootstrap_interval,
+    emotion_consistency,
+    pair_measures,
+)
+from model_store.landmarks.distance import normalised_mean_error
+from service.engine.base import EmotionReading, ServedVersion
+from service.engine_room import EngineRoom, StageTimes
+from service.errors import ImageError, NoFaceError, ServiceError
+from service.pair_sets import AddedPairs, Addition, IdempotencyKey, PairSetStore, SetClassifier
+
+_SIDES = ("original", "super_resolved")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EcmOrder:
+    """Pairs that a caller wants compared.
+
+    Attributes:
+        originals: files as they came, at least one.
+        super_resolved: as many, in the same order.
+        deadline: on the room's clock.
+    """
+
+    originals: Sequence[bytes]
+    super_resolved: Sequence[bytes]
+    deadline: float = math.inf
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Comparison:
+    """What was read in N pairs, and how they compare.
+
+    Attributes:
+        originals: N readings.
+        super_resolved: N readings, in the same order.
+        measures: of each pair, in the same order.
+        landmark_distances: N distances of the result's landmarks from the original's, in distances
+            between the original's outer eye corners; None where a side's were not found.
+        result: the metric of all N.
+        interval: its 95 % interval; None where there is none.
+    """
+
+    classifier: ServedVersion
+    originals: Sequence[EmotionReading]
+    super_resolved: Sequence[EmotionReading]
+    measures: PairMeasures
+    landmark_distances: Sequence[float | None]
+    result: EcmResult
+    interval: EcmInterval | None
+
+
+class EcmPipeline:
+    """What a request for comparing expressions walks through."""
+
+    def __init__(self, room: EngineRoom, sets: PairSetStore, *, min_face_confidence: float) -> None:
+        self.sets = sets
+        self._room = room
+        self._min_face_confidence = min_face_confidence
+
+    def require_classifier(self) -> ServedVersion:
+        """Return the classifier that reads the expressions here.
+
+        Raises:
+            NoClassifierError: none is loaded.
+        """
+        return self._room.require_classifier()
+
+    async def compare(self, order: EcmOrder, times: StageTimes) -> Comparison:
+        """Read all pairs and compare them; one image that cannot be read fails them all.
+
+        Left out it would change the set, and so the metric, without a word.
+
+        Raises:
+            NoClassifierError: none is loaded.
+            ImageError: an image cannot be decoded, or shows no face; the message says which.
+            CapacityError: overloaded, stopping, or the deadline passed.
+        """
+        classifier = self.require_classifier()
+        sides = (order.originals, order.super_resolved)
+        async with (
+            self._room.admitted(sum(map(len, sides)), deadline=order.deadline),
+            asyncio.TaskGroup() as group,
+        ):
+            tasks = [
+                [group.create_task(self._read(data, order.deadline, times)) for data in files]
+                for files in sides
+            ]
+        outcomes = [[task.result() for task in side] for side in tasks]
+        originals, super_resolved = self._readings(outcomes)
+        return await asyncio.to_thread(_compare, classifier, originals, super_resolved)
+
+    async def add(
+        self, owner: str, name: str, comparison: Comparison, *, key: IdempotencyKey | None
+    ) -> AddedPairs:
+        """Add a comparison's pairs to a running set.
+
+        Raises:
+            ServiceError: see `PairSetStore.add`.
+        """
+        classifier = comparison.classifier
+        addition = Addition(
+            classifier=SetClassifier(
+                reference=classifier.reference, sha256=classifier.weights_sha256
+            ),
+            sums=EcmSums.of(_rows(comparison.originals), _rows(comparison.super_resolved)),
+            key=key,
+        )
+        return await self.sets.add(owner, name, addition)
+
+    async def _read(
+        self, data: bytes, deadline: float, times: StageTimes
+    ) -> EmotionReading | ServiceError:
+        try:
+            image = await self._room.decode(data, times)
+            return await self._room.read_emotion(image.rgb, deadline=deadline, times=times)
+        except ServiceError as error:
+            return error
+
+    def _readings(
+        self, outcomes: Sequence[Sequence[EmotionReading | ServiceError]]
+    ) -> list[list[EmotionReading]]:
+        """Both sides' readings, if all of them are.
+
+        Raises:
+            CapacityError: an image could not be read now.
+            ImageError: the first image that cannot be read, or all that show no face.
+        """
+        placed = [
+            (_place(side, index, count=len(found)), outcome)
+            for side, found in zip(_SIDES, outcomes, strict=True)
+            for index, outcome in enumerate(found)
+        ]
+        for _, outcome in placed:
+            if isinstance(outcome, ServiceError) and not isinstance(outcome, ImageError):
+                raise outcome
+        for place, outcome in placed:
+            if isinstance(outcome, ImageError):
+                raise type(outcome)(f"{place}: {outcome}") from outcome
+        self._require_faces(placed)
+        return [[o for o in found if isinstance(o, EmotionReading)] for found in outcomes]
+
+    def _require_faces(self, placed: Sequence[tuple[str, EmotionReading | ServiceError]]) -> None:
+        faceless = [
+            f"{place} (confidence {outcome.landmark_confidence:.3f})"
+            for place, outcome in placed
+            if isinstance(outcome, EmotionReading)
+            and outcome.landmark_confidence < self._min_face_confidence
+        ]
+        if faceless:
+            raise NoFaceError(
+                f"no face was found in {', '.join(faceless)}; a face has a confidence of at least "
+                f"{self._min_face_confidence:g}: send upright crops of one face each, and leave "
+                "the pair out if there is none"
+            )
+
+
+def _compare(
+    classifier: ServedVersion,
+    originals: Sequence[EmotionReading],
+    super_resolved: Sequence[EmotionReading],
+) -> Comparison:
+    rows = _rows(originals), _rows(super_resolved)
+    return Comparison(
+        classifier=classifier,
+        originals=originals,
+        super_resolved=super_resolved,
+        measures=pair_measures(*rows),
+        landmark_distances=[
+            _landmark_distance(original, result)
+            for original, result in zip(originals, super_resolved, strict=True)
+        ],
+        result=emotion_consistency(*rows),
+        interval=bootstrap_interval(*rows),
+    )
+
+
+def _landmark_distance(original: EmotionReading, result: EmotionReading) -> float | None:
+    if original.is_fallback or result.is_fallback:
+        return None
+    return float(normalised_mean_error(result.landmarks[None], original.landmarks[None]))
+
+
+def _rows(readings: Sequence[EmotionReading]) -> Probabilities:
+    """N readings -> (N, 7) float64."""
+    return np.stack([reading.probabilities for reading in readings])
+
+
+def _place(side: str, index: int, *, count: int) -> str:
+    """How a message names an image: "original", or "original 3" of several, from 0 as in JSON."""
+    return side if count == 1 else f"{side} {index}"
