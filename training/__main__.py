@@ -185,6 +185,7 @@ def _add_prepare(commands: _Commands) -> None:
 def _evaluate(options: argparse.Namespace) -> int:
     from model_store.store import ModelStore
     from training.evaluate import EvaluateOptions, evaluate, write_reports
+    from training.evaluation.report.confusion import confusions_text
     from training.evaluation.report.expressions import expressions_text
     from training.evaluation.report.reliability import agreement_text
     from training.evaluation.report.text import comparison_text
@@ -205,12 +206,17 @@ def _evaluate(options: argparse.Namespace) -> int:
         notify=_notify,
     )
     print(comparison_text(evaluation.comparison))
-    for text in (expressions_text(evaluation.comparison), agreement_text(evaluation.checks)):
+    for text in (
+        expressions_text(evaluation.comparison),
+        agreement_text(evaluation.checks),
+        confusions_text(evaluation.comparison),
+    ):
         if text:
             print(f"\n{text}")
+    makes_images = bool(evaluation.comparison.scales)
     write_reports(
         evaluation,
-        title="Face super-resolution, measured",
+        title="Face super-resolution, measured" if makes_images else "Readers of faces, measured",
         json_path=options.json,
         html_path=options.html,
     )

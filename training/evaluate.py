@@ -7,25 +7,23 @@ from pathlib import Path
 
 from model_store.emotion.recoverability import AgreementCalibration
 from model_store.errors import ModelStoreError
-from model_store.landmarks.landmarker import Landmarker
 from model_store.store import ModelStore
 from training.errors import TrainingError
 from training.evaluation.agreement import CALIBRATION_NAMES, AgreementCheck, check_comparison
-from training.evaluation.comparison import Comparison, compare_results, measure_models
+from training.evaluation.comparison import Comparison, measure_models
 from training.evaluation.faces import FaceSet, open_face_sets
 from training.evaluation.landmark_controls import CONTROL_MEANINGS, LandmarkControl
-from training.evaluation.landmarker import LANDMARKER_COLUMNS, measure_landmarker
 from training.evaluation.models import (
     BICUBIC,
     Model,
     Opened,
-    describe_network,
     is_weightless,
     network_model,
     open_network,
     weightless_model,
 )
 from training.evaluation.open_measures import open_measures, published_classifier
+from training.evaluation.readers import common_reader_kind
 from training.evaluation.report.document import write_document
 from training.evaluation.report.page import PageHead, write_page
 from training.evaluation.report.strips import face_strips
@@ -65,6 +63,8 @@ class EvaluateOptions:
 class Evaluation:
     """What a report is made of: the numbers, the faces, what made the images, and checks.
 
+    Readers of faces make no images; of them there are the numbers alone.
+
     Attributes:
         checks: Of the calibrations that are published for models here, model by model.
     """
@@ -81,23 +81,22 @@ def evaluate(options: EvaluateOptions, *, store: ModelStore, notify: Notify) -> 
     Raises:
         TrainingError: a model, a pack or a weights file cannot be used; the message says why.
     """
-    sets = open_face_sets(options.packs, options.tests, max_faces=options.max_faces)
     names = list(dict.fromkeys(options.models))
     opened = {n: open_network(n, store=store) for n in names if not is_weightless(n)}
-    landmarkers = [n for n, o in opened.items() if isinstance(o.network, Landmarker)]
-    if landmarkers:
-        if len(landmarkers) < len(names):
-            raise TrainingError(
-                f"{', '.join(landmarkers)} finds landmarks, the other models upscale; evaluate "
-                "them in two calls"
-            )
-        return Evaluation(_measure_landmarkers(opened, sets), tuple(sets), ())
-    models = _open_models(names, opened, options, sets)
-    titles = [model.description.title for model in models]
-    if options.against is not None and options.against not in titles:
-        raise TrainingError(
-            f"--against {options.against} is none of the models; they are {', '.join(titles)}"
+    kind = common_reader_kind({n: o.network for n, o in opened.items()}, names)
+    if kind is not None:
+        _check_against(options.against, names)
+        comparison = kind.compare(
+            opened,
+            packs=options.packs,
+            tests=options.tests,
+            max_faces=options.max_faces,
+            against=options.against,
         )
+        return Evaluation(comparison, (), ())
+    sets = open_face_sets(options.packs, options.tests, max_faces=options.max_faces)
+    models = _open_models(names, opened, options, sets)
+    _check_against(options.against, [model.description.title for model in models])
     comparison = measure_with_all(
         models,
         sets,
@@ -138,8 +137,9 @@ def write_reports(
 
 def evaluate_networks(
     networks: Mapping[str, Opened],
-    sets: Sequence[FaceSet],
     *,
+    packs: Path,
+    tests: Sequence[str],
     store: ModelStore,
     feature_weights: Path | None,
     classifier: str | None = None,
@@ -149,8 +149,10 @@ def evaluate_networks(
     Raises:
         TrainingError: one of them learnt from a set, or a weights file cannot be used.
     """
-    if any(isinstance(opened.network, Landmarker) for opened in networks.values()):
-        return _measure_landmarkers(networks, sets)
+    kind = common_reader_kind({n: o.network for n, o in networks.items()}, networks)
+    if kind is not None:
+        return kind.compare(networks, packs=packs, tests=tests)
+    sets = open_face_sets(packs, tests)
     models = with_bicubic([network_model(name, opened) for name, opened in networks.items()])
     return measure_with_all(
         models, sets, store=store, feature_weights=feature_weights, classifier=classifier
@@ -240,6 +242,13 @@ def with_bicubic(models: Sequence[Model]) -> list[Model]:
     ]
 
 
+def _check_against(against: str | None, titles: Sequence[str]) -> None:
+    if against is not None and against not in titles:
+        raise TrainingError(
+            f"--against {against} is none of the models; they are {', '.join(titles)}"
+        )
+
+
 def _open_models(
     names: Sequence[str],
     opened: dict[str, Opened],
@@ -269,12 +278,3 @@ def _scale_of(name: str, named: int | None, scales: set[int]) -> int:
         f"{name} has no scale of its own, and those of the networks beside it are: {beside}; say "
         "--scale 4 or --scale 8"
     )
-
-
-def _measure_landmarkers(networks: Mapping[str, Opened], sets: Sequence[FaceSet]) -> Comparison:
-    results = []
-    for name, opened in networks.items():
-        assert isinstance(opened.network, Landmarker)
-        description = describe_network(name, opened)
-        results.append(measure_landmarker(description, opened.network, sets))
-    return compare_results(results, sets, columns=LANDMARKER_COLUMNS)

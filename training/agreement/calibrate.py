@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from model_store.architectures import Upscaler
 from model_store.emotion.recoverability import AgreementCalibration, AgreementCalibrationConfig
 from model_store.errors import ModelStoreError
-from model_store.landmarks.landmarker import Landmarker
 from model_store.manifest import ModelManifest, TrainingRecord
 from model_store.store import ModelStore
 from training.agreement.faces import open_fit_faces, open_test_faces
@@ -127,8 +127,8 @@ def _open_upscaler(reference: str, store: ModelStore) -> tuple[ModelManifest, Mo
             f"{error}; a calibration belongs to a published version: publish the run first"
         ) from error
     opened = open_network(manifest.reference, store=store)
-    if isinstance(opened.network, Landmarker):
-        raise TrainingError(f"{reference} finds landmarks; name a network that upscales")
+    if not isinstance(opened.network, Upscaler):
+        raise TrainingError(f"{reference} makes no images; name a network that upscales")
     return manifest, network_model(manifest.reference, opened)
 
 

@@ -27,10 +27,18 @@ class PublishConfig:
         minimum_psnr_gain_db: PSNR of an upscaling network over bicubic (protocol sfmnet).
         maximum_nme: Landmark error of a Landmarker at 16 and at 32 px. The mean face alone is
             0.14 to 0.25 off on aligned test sets.
+        minimum_accuracy: Of a classifier of expressions. This and the two that follow are asked of
+            the first test pack alone, on its crops as they are: labels of different sets are not
+            equally sure.
+        minimum_mean_class_accuracy: The same, every expression counting alike.
+        maximum_calibration_error: Expected calibration error of its probabilities.
     """
 
     minimum_psnr_gain_db: float = 0.0
     maximum_nme: float = 0.06
+    minimum_accuracy: float = 0.8
+    minimum_mean_class_accuracy: float = 0.7
+    maximum_calibration_error: float = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from model_store.landmarks.distance import normalised_mean_error
 from training.errors import DataError
@@ -17,6 +18,21 @@ GIVEN_LANDMARKS = Column(
     higher_is_better=None,
     decimals=4,
 )
+
+
+class TestFaces(Protocol):
+    """A set of faces that models are measured on, as far as a comparison asks.
+
+    Attributes:
+        name: Name of the pack.
+        digest: Digest of the pack's checksums.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def digest(self) -> str: ...
+    def __len__(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -146,7 +162,7 @@ def measure_models(
 
 def compare_results(
     results: Sequence[ModelResult],
-    sets: Sequence[FaceSet],
+    sets: Sequence[TestFaces],
     *,
     columns: Sequence[Column],
     against: str | None = None,
@@ -203,7 +219,7 @@ def result_of(
     return ModelResult(description, values, estimates, means)
 
 
-def refuse_learnt(model: ModelDescription, sets: Sequence[FaceSet]) -> None:
+def refuse_learnt(model: ModelDescription, sets: Sequence[TestFaces]) -> None:
     """Refuse to measure a model on what it learnt from.
 
     Raises:
@@ -253,7 +269,7 @@ def _pairs(
 
 
 def _missing_faces(
-    results: Sequence[ModelResult], sets: Sequence[FaceSet], columns: Sequence[Column]
+    results: Sequence[ModelResult], sets: Sequence[TestFaces], columns: Sequence[Column]
 ) -> Iterator[str]:
     """One note for all numbers of one basis that are not over all faces."""
     for basis in dict.fromkeys(column.basis for column in columns):
@@ -274,7 +290,7 @@ def _missing_faces(
             yield f"Images without a face, left out there ({basis}): {'; '.join(models)}."
 
 
-def _count_missing(result: ModelResult, faces: FaceSet, names: Sequence[str]) -> int:
+def _count_missing(result: ModelResult, faces: TestFaces, names: Sequence[str]) -> int:
     of_set = result.values[faces.name]
     measured = [count_measured(of_set[name]) for name in names if name in of_set]
     return len(faces) - min(measured) if measured else 0

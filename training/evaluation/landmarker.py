@@ -4,7 +4,8 @@ Against the teacher's landmarks of the HR face, read from Pillow's bicubic LR im
 px; for the confidence as many pictures without a face as with one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,13 +13,20 @@ from torch import Tensor
 
 from model_store.image_tensor import images_to_tensor, tensor_to_image
 from model_store.landmarks.distance import normalised_mean_error
-from model_store.landmarks.landmarker import Landmarker
+from model_store.landmarks.landmarker import Landmarker, LandmarkerConfig
+from training.config import PublishConfig
 from training.data.draws import step_generator
 from training.data.faceless import make_faceless
-from training.evaluation.comparison import ModelResult, refuse_learnt, result_of
-from training.evaluation.faces import FaceSet, low_resolution
+from training.evaluation.comparison import (
+    Comparison,
+    ModelResult,
+    compare_results,
+    refuse_learnt,
+    result_of,
+)
+from training.evaluation.faces import FaceSet, low_resolution, open_face_sets
 from training.evaluation.measures.measure import Column
-from training.evaluation.models import ModelDescription
+from training.evaluation.models import ModelDescription, Opened, describe_network
 from training.quality import (
     RIGHT_WITHIN_NME,
     Values,
@@ -27,6 +35,42 @@ from training.quality import (
 )
 
 LR_SIDES_PX = (32, 16)
+
+
+class LandmarkerKind:
+    """Landmarkers, as evaluation and publishing know them."""
+
+    does = "finds landmarks"
+    architectures = frozenset({LandmarkerConfig.architecture})
+    gate_columns = tuple(
+        f"{measure}_{side}px"
+        for side in LR_SIDES_PX
+        for measure in ("nme", "mouth_correlation", "confidence_ece")
+    )
+
+    def compare(
+        self,
+        networks: Mapping[str, Opened],
+        *,
+        packs: Path,
+        tests: Sequence[str],
+        max_faces: int | None = None,
+        against: str | None = None,
+    ) -> Comparison:
+        """Measure them on face packs, against the teacher's landmarks."""
+        sets = open_face_sets(packs, tests, max_faces=max_faces)
+        results = []
+        for name, opened in networks.items():
+            assert isinstance(opened.network, Landmarker)
+            results.append(measure_landmarker(describe_network(name, opened), opened.network, sets))
+        return compare_results(results, sets, columns=LANDMARKER_COLUMNS, against=against)
+
+    def shortfalls(self, result: ModelResult, thresholds: PublishConfig) -> Iterator[str]:
+        """Its landmark error, as the mean of the test packs."""
+        for side in LR_SIDES_PX:
+            error, highest = result.means[f"nme_{side}px"].mean, thresholds.maximum_nme
+            if not error <= highest:
+                yield f"nme_{side}px is {error:.4f}; publish.maximum_nme is {highest}"
 
 
 def measure_landmarker(

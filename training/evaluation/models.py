@@ -9,7 +9,13 @@ import torch
 from torch import Tensor
 
 from model_store.affectsrnet.network import AffectSRNet
-from model_store.architectures import Upscaler, needs_landmarks, network_from
+from model_store.architectures import (
+    Classifier,
+    Network,
+    Upscaler,
+    needs_landmarks,
+    network_from,
+)
 from model_store.errors import ModelStoreError
 from model_store.image_tensor import RgbImage, tensor_to_image
 from model_store.landmarks.landmarker import Landmarker
@@ -49,7 +55,7 @@ class ModelDescription:
 
     Attributes:
         name: As it was named: a reference, a run's folder, "bicubic".
-        scale: 4 or 8; None for a Landmarker.
+        scale: 4 or 8; None for a network that makes no images.
         architecture: Of the network; "bicubic" and "folder" for what is none.
         origin: How its weights were made, in a few words; empty for what has none.
         num_parameters: Trained values; 0 for what has none.
@@ -120,7 +126,7 @@ class NetworkUpscaler:
 class Opened:
     """A network from the store or from a run, with what it needs and where it is from."""
 
-    network: Upscaler | Landmarker
+    network: Network
     landmarker: Landmarker | None
     origin: str
     learnt: tuple[str, ...]
@@ -130,7 +136,7 @@ class Opened:
 class Trained:
     """A run's best weights in a network, and the landmarker that it was trained with."""
 
-    network: Upscaler | Landmarker
+    network: Network
     landmarker: Landmarker | None
     checkpoint: Checkpoint
 
@@ -144,7 +150,6 @@ def load_trained(run: Path, *, store: ModelStore) -> Trained:
     """
     checkpoint = load_checkpoint(run if run.is_file() else run / BEST_NAME)
     network = network_from(checkpoint.config.task.network)
-    assert isinstance(network, Upscaler | Landmarker)  # what the tasks train
     network.load_state_dict(checkpoint.ema)
     task = checkpoint.config.task
     landmarker = None
@@ -169,8 +174,9 @@ def open_network(name: str, *, store: ModelStore) -> Opened:
     except ModelStoreError as error:
         raise TrainingError(f"{error}; {name} is no run's folder either") from error
     network, record = loaded.module, loaded.manifest.training
-    if not isinstance(network, Upscaler | Landmarker):
-        raise TrainingError(f"{name} tells expressions apart; it makes no images to evaluate")
+    if not isinstance(network, Upscaler | Landmarker | Classifier):
+        what = loaded.manifest.architecture
+        raise TrainingError(f"{name} is a {what}, which reads no faces; it cannot be evaluated")
     origin = describe_origin(record.start, steps=record.steps, images_seen=record.images_seen)
     takes_landmarks = isinstance(network, Upscaler) and needs_landmarks(network.config)
     landmarker = load_landmarker("landmarker", store) if takes_landmarks else None
@@ -216,7 +222,7 @@ def network_model(
         teacher: Landmarks of the originals by set, for the control "teacher" alone.
     """
     network, landmarker = opened.network, opened.landmarker
-    assert not isinstance(network, Landmarker)
+    assert isinstance(network, Upscaler)
     description = describe_network(name, opened)
     source: LandmarkSource | None = None
     if landmarker is not None:
@@ -236,7 +242,7 @@ def describe_network(name: str, opened: Opened) -> ModelDescription:
     network = opened.network
     return ModelDescription(
         name=name,
-        scale=None if isinstance(network, Landmarker) else network.config.scale,
+        scale=network.config.scale if isinstance(network, Upscaler) else None,
         architecture=network.config.architecture,
         origin=opened.origin,
         num_parameters=sum(p.numel() for p in network.parameters()),
@@ -246,7 +252,7 @@ def describe_network(name: str, opened: Opened) -> ModelDescription:
     )
 
 
-def _method_of(network: Upscaler | Landmarker) -> Method | None:
+def _method_of(network: Network) -> Method | None:
     """The paper's column for a network; AffectSRNet without its landmarks is an ablation."""
     if isinstance(network, AffectSRNet):
         return OURS if network.config.landmark_fusion else None
@@ -254,7 +260,7 @@ def _method_of(network: Upscaler | Landmarker) -> Method | None:
     return next(named, None)
 
 
-def _component_of(network: Upscaler | Landmarker) -> Component | None:
+def _component_of(network: Network) -> Component | None:
     """The paper's row of Table III for an AffectSRNet with or without its parts."""
     if not isinstance(network, AffectSRNet):
         return None

@@ -11,11 +11,10 @@ from collections.abc import Iterator
 
 from training.config import PublishConfig
 from training.evaluation.comparison import Comparison, ModelResult
-from training.evaluation.landmarker import LR_SIDES_PX
-from training.evaluation.measures.measure import Column
+from training.evaluation.readers import reader_kind
 from training.evaluation.report.text import format_estimate
 
-_UPSCALER_COLUMNS = (
+GATE_COLUMNS = (
     "psnr_db",
     "ssim",
     "lpips_squeeze",
@@ -24,12 +23,6 @@ _UPSCALER_COLUMNS = (
     "ecm",
     "expression_agreement",
 )
-_LANDMARKER_COLUMNS = tuple(
-    f"{measure}_{side}px"
-    for side in LR_SIDES_PX
-    for measure in ("nme", "mouth_correlation", "confidence_ece")
-)
-GATE_COLUMNS = (*_UPSCALER_COLUMNS, *_LANDMARKER_COLUMNS)
 
 
 def list_objections(
@@ -53,11 +46,9 @@ def list_objections(
 def _below_thresholds(
     comparison: Comparison, result: ModelResult, thresholds: PublishConfig
 ) -> Iterator[str]:
-    if result.description.scale is None:
-        for side in LR_SIDES_PX:
-            error, highest = result.means[f"nme_{side}px"].mean, thresholds.maximum_nme
-            if not error <= highest:
-                yield f"nme_{side}px is {error:.4f}; publish.maximum_nme is {highest}"
+    kind = reader_kind(result.description.architecture)
+    if kind is not None:
+        yield from kind.shortfalls(result, thresholds)
         return
     gain = comparison.find_difference(result)
     assert gain is not None  # bicubic is always measured beside
@@ -74,8 +65,10 @@ def _worse_than(comparison: Comparison, result: ModelResult, previous: str) -> I
     assert replaced is not None  # measured in the same call
     assert difference is not None
     count = sum(comparison.num_faces.values())
-    for column in _gate_columns(comparison):
-        if column.name not in replaced.means:
+    kind = reader_kind(result.description.architecture)
+    gate_columns = GATE_COLUMNS if kind is None else kind.gate_columns
+    for column in comparison.columns:
+        if column.name not in gate_columns or column.name not in replaced.means:
             continue
         found = difference.means.get(column.name)
         if found is None:
@@ -83,7 +76,3 @@ def _worse_than(comparison: Comparison, result: ModelResult, previous: str) -> I
         elif column.is_worse(found):
             by = format_estimate(found, column, is_signed=True)
             yield f"{column.name} is worse than {previous}'s by {by} on {found.n} of {count} faces"
-
-
-def _gate_columns(comparison: Comparison) -> list[Column]:
-    return [column for column in comparison.columns if column.name in GATE_COLUMNS]

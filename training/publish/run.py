@@ -14,7 +14,6 @@ from training.config import config_document
 from training.errors import PublishRefusedError, TrainingError
 from training.evaluate import evaluate_networks
 from training.evaluation.comparison import Comparison, ModelResult
-from training.evaluation.faces import open_face_sets
 from training.evaluation.models import (
     BICUBIC,
     Opened,
@@ -23,6 +22,7 @@ from training.evaluation.models import (
     load_trained,
     open_network,
 )
+from training.evaluation.readers import reader_kind
 from training.publish.gate import list_objections
 from training.tasks.build import finish_network, open_dataset
 
@@ -66,7 +66,7 @@ def publish_run(
 ) -> ModelManifest:
     """Measure a run's best weights and publish them as the next version of a model.
 
-    A landmarker's confidence is calibrated on the validation slice before that. The weights are
+    What is left to do on them (calibrating a confidence) is done before that. The weights are
     measured as they are stored, in half precision, beside bicubic and the version that the bare
     name means now.
 
@@ -83,7 +83,6 @@ def publish_run(
     trained = load_trained(options.run, store=store)
     checkpoint = trained.checkpoint
     config = checkpoint.config
-    sets = open_face_sets(options.packs, options.tests)
     dataset = open_dataset(config, root=options.packs)
     finish_network(trained.network, config, dataset=dataset)
     _round_to_half(trained.network)
@@ -96,7 +95,8 @@ def publish_run(
     replaced = _open_replaced(name, candidate, store)
     comparison = evaluate_networks(
         {**replaced, name: candidate},
-        sets,
+        packs=options.packs,
+        tests=options.tests,
         store=store,
         feature_weights=options.feature_weights,
         classifier=options.classifier,
@@ -164,8 +164,9 @@ def _open_replaced(name: str, candidate: Opened, store: ModelStore) -> dict[str,
     except ModelStoreError as error:
         raise TrainingError(f"the version to replace cannot be read: {error}") from error
     opened = open_network(reference, store=store)
-    kinds = [describe_network(name, network) for network in (candidate, opened)]
-    if kinds[0].scale != kinds[1].scale:
+    ours, theirs = (describe_network(name, network) for network in (candidate, opened))
+    is_alike = reader_kind(ours.architecture) is reader_kind(theirs.architecture)
+    if ours.scale != theirs.scale or not is_alike:
         raise TrainingError(
             f"{reference} is for another scale or task than this run; publish it under another "
             "--name"

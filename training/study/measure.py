@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from model_store.landmarks.landmarker import Landmarker
+from model_store.architectures import Upscaler
 from model_store.store import ModelStore
 from training.errors import ConfigError
 from training.evaluate import Evaluation, measure_with_all, with_bicubic
@@ -74,7 +74,7 @@ def _open_row(
     if is_weightless(name):
         return [_placed(weightless_model(name, scale=row.scale), row)]
     opened = open_network(name, store=store)
-    if isinstance(opened.network, Landmarker) or opened.network.config.scale != row.scale:
+    if not isinstance(opened.network, Upscaler) or opened.network.config.scale != row.scale:
         raise ConfigError(
             f"study row {row.label!r}: {name} is no network for x{row.scale}; use {{scale}} in its "
             "config, model or set"

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from model_store.architectures import needs_landmarks, network_from
+from model_store.emotion.classifier import EmotionClassifier
 from model_store.errors import ModelStoreError
 from model_store.landmarks.landmarker import Landmarker
 from model_store.store import ModelStore
@@ -25,6 +26,7 @@ from training.tasks.expressions import ExpressionTask
 from training.tasks.landmarks import LandmarkTask
 from training.tasks.super_resolution import SuperResolutionTask
 from training.tasks.task import TrainingTask
+from training.tasks.temperature import fit_temperature
 
 _CALIBRATION_BATCH = 100
 _CPU = torch.device("cpu")
@@ -108,10 +110,14 @@ def finish_network(network: nn.Module, config: TrainConfig, *, dataset: Dataset)
         config: The run's.
         dataset: The faces that it learnt from and was validated on.
     """
-    if isinstance(dataset, FaceDataset) and isinstance(config.task, LandmarkTaskConfig):
-        assert isinstance(network, Landmarker)
-        batches = dataset.held_batches("validation", batch_size=_CALIBRATION_BATCH)
-        calibrate_confidence(network, batches, config=config, task=config.task)
+    if isinstance(network, Landmarker):
+        assert isinstance(dataset, FaceDataset)
+        assert isinstance(config.task, LandmarkTaskConfig)
+        faces = dataset.held_batches("validation", batch_size=_CALIBRATION_BATCH)
+        calibrate_confidence(network, faces, config=config, task=config.task)
+    if isinstance(network, EmotionClassifier):
+        assert isinstance(dataset, ExpressionDataset)
+        fit_temperature(network, dataset.held_batches("validation", batch_size=_CALIBRATION_BATCH))
 
 
 def load_landmarker(reference: str, store: ModelStore) -> Landmarker:

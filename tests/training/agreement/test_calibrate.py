@@ -118,7 +118,7 @@ def test_a_poor_fit_is_refused_unless_somebody_says_why(
 def test_what_cannot_be_calibrated_is_named(store: ModelStore, options: AgreementOptions) -> None:
     for change, message in (
         ({"upscaler": "runs/mine"}, "a calibration belongs to a published version"),
-        ({"upscaler": "landmarker"}, "landmarker finds landmarks; name a network that upscales"),
+        ({"upscaler": "landmarker"}, "landmarker makes no images; name a network that upscales"),
         ({"classifier": "srcnn-x8"}, "--classifier srcnn-x8 is a srcnn, which reads no"),
         ({"fit": ("seen_by_nobody",)}, "seen_by_nobody has no validation slice to fit on"),
     ):

@@ -5,8 +5,10 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+from model_store.emotion.classifier import EMOTIONS
 from training.evaluation.comparison import Comparison, Difference, ModelResult
 from training.evaluation.measures.measure import Column
+from training.evaluation.report.confusion import confusion_tables
 from training.quality import PROTOCOLS, Estimate, Values
 
 REPORT_FORMAT = 1
@@ -38,6 +40,15 @@ def report_document(comparison: Comparison) -> dict[str, Json]:
         ],
         "models": [_model(result) for result in comparison.results],
         "differences": [_difference(difference) for difference in comparison.differences],
+        "confusions": [
+            {
+                "model": table.title,
+                "set": table.set_name,
+                "expressions": list(EMOTIONS),
+                "counts": table.counts.tolist(),
+            }
+            for table in confusion_tables(comparison)
+        ],
         "notes": list(comparison.notes),
     }
 

@@ -4,11 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from model_store.emotion.classifier import EMOTIONS
 from training.evaluation.agreement import AgreementCheck
 from training.evaluation.comparison import Comparison, Difference
 from training.evaluation.landmark_controls import CONTROL_MEANINGS
 from training.evaluation.measures.measure import Column
 from training.evaluation.models import BICUBIC
+from training.evaluation.report.confusion import confusion_tables, format_share
 from training.evaluation.report.controls import control_columns, control_differences
 from training.evaluation.report.expressions import expression_tables
 from training.evaluation.report.markup import Markup, join, styled, tag, void_tag
@@ -68,6 +70,7 @@ def report_page(
         *_controls(comparison),
         *_expressions(comparison),
         *agreement_html(checks),
+        *_confusions(comparison),
         *_strips(strips),
         *_figures(comparison),
         *_method(comparison, head),
@@ -96,14 +99,19 @@ def _opening(comparison: Comparison, head: PageHead, *, has_faces: bool) -> Iter
     yield styled("p", "soft", f"{head.made}. Test faces: {sets}.")
     if has_faces:
         yield styled("div", "warn", _FACES_WARNING)
-    yield tag(
+    if comparison.scales:
+        yield _how_to_read_decibels()
+    if comparison.notes:
+        yield styled("ul", "notes", *(tag("li", note) for note in comparison.notes))
+
+
+def _how_to_read_decibels() -> Markup:
+    return tag(
         "p",
         "Decibels depend on the test faces, and these are not the paper's. So read differences: "
         "each number's gain over bicubic, on the same faces in the same run, beside the gain that "
         "the paper reports.",
     )
-    if comparison.notes:
-        yield styled("ul", "notes", *(tag("li", note) for note in comparison.notes))
 
 
 def _controls(comparison: Comparison) -> Iterator[Markup]:
@@ -149,6 +157,27 @@ def _expressions(comparison: Comparison) -> Iterator[Markup]:
                 *(tag("td", _share(estimate)) for estimate in row.kept),
             )
             for row in table.rows
+        ]
+        yield _table(head, rows)
+
+
+def _confusions(comparison: Comparison) -> Iterator[Markup]:
+    for table in confusion_tables(comparison):
+        yield tag("h2", f"{table.title} on {table.set_name}")
+        yield styled(
+            "p",
+            "soft",
+            "Shares of the faces of each true expression (rows) told as each (columns).",
+        )
+        head = tag("tr", tag("th", ""), tag("th", "n"), *(tag("th", name) for name in EMOTIONS))
+        rows = [
+            tag(
+                "tr",
+                tag("th", name),
+                tag("td", str(count)),
+                *(tag("td", format_share(share)) for share in shares),
+            )
+            for name, count, shares in table.rows
         ]
         yield _table(head, rows)
 
@@ -247,21 +276,25 @@ def _table(head: Markup, rows: Sequence[Markup]) -> Markup:
 
 
 def _method(comparison: Comparison, head: PageHead) -> Iterator[Markup]:
-    protocols = (f"Protocol {p.name}: {p.description}." for p in PROTOCOLS)
     digests = ", ".join(f"{name} {digest[:12]}" for name, digest in comparison.digests.items())
     yield tag(
         "footer",
-        tag("p", "LR images are Pillow's bicubic of the originals, in 8 bits."),
-        *(tag("p", line) for line in protocols),
+        *(_upscaling_method() if comparison.scales else ()),
         tag(
             "p",
             "Intervals: bootstrap over faces, 2,000 draws from a fixed seed, middle 95 %; draws of "
             "ECM are moved back by what drawing itself adds to it.",
         ),
-        tag(
-            "p",
-            f"Beside the paper's numbers stand those of protocol sfmnet; {BICUBIC} is Pillow's. "
-            "The paper's LPIPS is of a backbone that it does not name.",
-        ),
         tag("p", f"Measured by the code of commit {head.commit}. Packs: {digests}."),
+    )
+
+
+def _upscaling_method() -> Iterator[Markup]:
+    yield tag("p", "LR images are Pillow's bicubic of the originals, in 8 bits.")
+    for protocol in PROTOCOLS:
+        yield tag("p", f"Protocol {protocol.name}: {protocol.description}.")
+    yield tag(
+        "p",
+        f"Beside the paper's numbers stand those of protocol sfmnet; {BICUBIC} is Pillow's. The "
+        "paper's LPIPS is of a backbone that it does not name.",
     )

@@ -34,9 +34,12 @@ def format_estimate(estimate: Estimate, column: Column, *, is_signed: bool = Fal
 
 def _head(comparison: Comparison) -> Iterator[str]:
     sets = ", ".join(f"{name} ({count} faces)" for name, count in comparison.num_faces.items())
-    yield f"Measured on {sets}; LR by Pillow's bicubic in 8 bits."
-    for protocol in PROTOCOLS:
-        yield f"Protocol {protocol.name}: {protocol.description}."
+    if comparison.scales:
+        yield f"Measured on {sets}; LR by Pillow's bicubic in 8 bits."
+        for protocol in PROTOCOLS:
+            yield f"Protocol {protocol.name}: {protocol.description}."
+    else:
+        yield f"Measured on {sets}."
     yield "In brackets the 95 % bootstrap interval over faces; n where faces could not be measured."
 
 
