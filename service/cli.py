@@ -1,7 +1,8 @@
-"""The `affectsr` command: serve | upscale | models | settings.
+"""The `affectsr` command: serve | upscale | ecm | models | settings.
 
-Exit status: 0 done; 1 an image could not be upscaled; 2 the command line or the settings are
-wrong; 3 the models cannot be loaded or the server cannot start; 4 the device was lost.
+Exit status: 0 done; 1 an image could not be upscaled, or a pair not be compared; 2 the command
+line or the settings are wrong; 3 the models cannot be loaded or the server cannot start; 4 the
+device was lost.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -23,6 +25,9 @@ from service.settings import (
     unknown_environment_names,
 )
 
+if TYPE_CHECKING:  # it imports torch
+    from service.ecm_files import FolderComparison
+
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_NO_START = 3
@@ -32,6 +37,8 @@ _HEADLINE_METRICS = (
     "psnr_gain_db",
     "ssim",
     "lpips_squeeze",
+    "ecm",
+    "expression_agreement",
     "nme_32px",
     "nme_16px",
     "mouth_correlation_32px",
@@ -44,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     overrides = {
         name: value
-        for name in ("http_host", "http_port")
+        for name in ("http_host", "http_port", "emotion_model")
         if (value := getattr(options, name, None)) is not None
     }
     try:
@@ -61,6 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _serve(settings)
         case "upscale":
             return _upscale(settings, options)
+        case "ecm":
+            return _ecm(settings, options)
         case "models":
             return _models(settings)
         case _:
@@ -84,6 +93,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     upscale.add_argument("--scale", type=int, choices=(4, 8), help="default: by the image's size")
     upscale.add_argument("--model", help="name or name@version; default: by the scale")
+
+    ecm = commands.add_parser("ecm", help="say how well expressions were kept in a folder")
+    ecm.add_argument("originals", type=Path, metavar="ORIGINAL_DIR")
+    ecm.add_argument(
+        "super_resolved", type=Path, metavar="SR_DIR", help="results, named as their originals"
+    )
+    ecm.add_argument(
+        "--classifier", dest="emotion_model", metavar="NAME[@VERSION]", help="who reads expressions"
+    )
+    ecm.add_argument("--csv", type=Path, metavar="FILE", help="also write a line for each pair")
+    ecm.add_argument("--worst", type=int, default=10, metavar="N", help="pairs to show (10)")
 
     commands.add_parser("models", help="list the published models")
     settings = commands.add_parser("settings", help="show the settings as they are now")
@@ -126,6 +146,48 @@ def _upscale(settings: Settings, options: argparse.Namespace) -> int:
         return asyncio.run(run())
     except (ModelStoreError, StartupError) as error:
         return _fail(str(error), EXIT_NO_START)
+
+
+def _ecm(settings: Settings, options: argparse.Namespace) -> int:
+    from model_store.errors import ModelStoreError
+    from service.ecm_files import compare_folders, plan_pairs
+    from service.errors import NoClassifierError, StartupError
+
+    if options.csv is not None and (options.csv.is_dir() or not options.csv.parent.is_dir()):
+        return _fail(f"{options.csv} is no file to write; name one in a folder", EXIT_USAGE)
+    try:
+        plan = plan_pairs(options.originals, options.super_resolved)
+    except (OSError, ValueError) as error:
+        return _fail(str(error), EXIT_USAGE)
+    try:
+        found = asyncio.run(compare_folders(plan, settings))
+    except NoClassifierError as error:
+        return _fail(str(error), EXIT_USAGE)
+    except (ModelStoreError, StartupError) as error:
+        return _fail(str(error), EXIT_NO_START)
+    return _show_comparison(found, csv=options.csv, num_worst=options.worst)
+
+
+def _show_comparison(found: "FolderComparison", *, csv: Path | None, num_worst: int) -> int:
+    from service.ecm_report import expression_rows, metric_lines, worst_rows, write_csv
+
+    for line in metric_lines(found):
+        print(line)
+    if found.comparison is not None:
+        for rows in (expression_rows(found.comparison), worst_rows(found, count=num_worst)):
+            print()
+            _print_table(rows)
+    for left in found.left_out:
+        print(f"affectsr: left out: {left.name}: {left.reason}", file=sys.stderr)
+    if csv is not None:
+        try:
+            write_csv(csv, found)
+        except OSError as error:
+            return _fail(f"{csv} cannot be written: {error}", EXIT_FAILED)
+    if found.left_out:
+        total = len(found.names) + len(found.left_out)
+        return _fail(f"{len(found.left_out)} of {total} names were left out", EXIT_FAILED)
+    return 0
 
 
 def _models(settings: Settings) -> int:

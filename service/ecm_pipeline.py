@@ -106,7 +106,7 @@ class EcmPipeline:
             ]
         outcomes = [[task.result() for task in side] for side in tasks]
         originals, super_resolved = self._readings(outcomes)
-        return await asyncio.to_thread(_compare, classifier, originals, super_resolved)
+        return await asyncio.to_thread(compare_readings, classifier, originals, super_resolved)
 
     async def add(
         self, owner: str, name: str, comparison: Comparison, *, key: IdempotencyKey | None
@@ -173,11 +173,12 @@ class EcmPipeline:
             )
 
 
-def _compare(
+def compare_readings(
     classifier: ServedVersion,
     originals: Sequence[EmotionReading],
     super_resolved: Sequence[EmotionReading],
 ) -> Comparison:
+    """Compare N readings with N others, at least one, all of the same classifier."""
     rows = _rows(originals), _rows(super_resolved)
     return Comparison(
         classifier=classifier,
