@@ -29,6 +29,7 @@ from service.redis_connection import open_redis
 from service.routes import ecm, ecm_sets, health, models, open_inference, upscale
 from service.routes.services import Services
 from service.settings import Settings
+from service.uploads import UploadMiddleware
 
 _DESCRIPTION = """Expression-preserving super-resolution of low-resolution face crops.
 
@@ -74,6 +75,10 @@ def create_app(
         describe_problem=describe_problem,
     )
 
+    def check_room() -> None:
+        if services.admission is not None:
+            services.admission.check_room()
+
     def load_engine() -> Engine:
         return engine or load_torch_engine(store or open_store(settings), settings)
 
@@ -86,6 +91,7 @@ def create_app(
                     settings, load_engine, metrics=metrics, lifecycle=lifecycle, clock=clock
                 ) as room,
             ):
+                services.admission = room.admission
                 services.pipeline = UpscalePipeline(room)
                 services.ecm = EcmPipeline(
                     room, sets, min_face_confidence=settings.min_face_confidence
@@ -116,6 +122,11 @@ def create_app(
     # The last one added is the outermost.
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_bytes)
     app.add_middleware(DeclaredLengthMiddleware, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(
+        UploadMiddleware,
+        max_held_bytes=settings.max_held_body_bytes,
+        check_room=check_room,
+    )
     app.add_middleware(RequestMiddleware, metrics=metrics, lifecycle=lifecycle)
     for part in (upscale, ecm, ecm_sets, models, health, open_inference):
         app.include_router(part.router)

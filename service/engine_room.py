@@ -55,8 +55,8 @@ class EngineRoom:
         clock: Callable[[], float],
         rng: random.Random,
     ) -> None:
-        self._admission = Admission(
-            settings.admission_capacity, rng=rng, on_change=metrics.inflight_changed
+        self.admission = Admission(
+            settings.admission_capacity, rng=rng, clock=clock, on_change=metrics.inflight_changed
         )
         self.batcher: DynamicBatcher[EngineItem, EngineResult] = DynamicBatcher(
             self._run_batch,
@@ -67,7 +67,7 @@ class EngineRoom:
                 max_wait_seconds=settings.max_wait_ms / 1000,
                 stall_seconds=settings.device_stall_seconds,
             ),
-            observer=_QueueObserver(metrics, self._admission, lifecycle),
+            observer=_QueueObserver(metrics, self.admission, lifecycle),
             clock=clock,
         )
         self._engine = engine
@@ -106,7 +106,7 @@ class EngineRoom:
             DeadlineExceededError: the deadline passed.
         """
         seconds = deadline - self._clock()
-        with self._admission.admit(num_images):
+        with self.admission.admit(num_images):
             try:
                 async with asyncio.timeout(None if math.isinf(seconds) else seconds):
                     yield

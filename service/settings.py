@@ -122,6 +122,13 @@ class Settings(BaseSettings):
         description="Bytes of a whole request: sixteen crops of 1 MiB.",
         json_schema_extra={"unit": "bytes"},
     )
+    max_held_body_bytes: int = Field(
+        256 * 2**20,
+        ge=1024,
+        description="Bytes of the bodies of all requests at once, arriving or waiting; a request "
+        "that would exceed it is answered 429.",
+        json_schema_extra={"unit": "bytes"},
+    )
     max_image_bytes: int = Field(
         8 * 2**20,
         ge=1024,
@@ -241,6 +248,11 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"request_timeout_ms is {self.request_timeout_ms}; it must not exceed "
                 f"max_request_timeout_ms, {self.max_request_timeout_ms}"
+            )
+        if self.max_body_bytes > self.max_held_body_bytes:
+            raise ValueError(
+                f"max_body_bytes is {self.max_body_bytes}; it must not exceed "
+                f"max_held_body_bytes, {self.max_held_body_bytes}"
             )
         if self.max_image_bytes > self.max_body_bytes:
             raise ValueError(

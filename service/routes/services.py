@@ -6,6 +6,7 @@ from typing import cast
 
 from fastapi import FastAPI, Request
 
+from service.admission import Admission
 from service.ecm_pipeline import EcmPipeline
 from service.errors import NotReadyError, ServiceError
 from service.lifecycle import Lifecycle
@@ -20,13 +21,14 @@ SHARED_OWNER = "shared"
 
 @dataclass(kw_only=True)
 class Services:
-    """One application's parts; the pipelines are there from the end of start-up on."""
+    """One application's parts; those that may be None are there from the end of start-up on."""
 
     settings: Settings
     metrics: Metrics
     lifecycle: Lifecycle
     clock: Callable[[], float]
     describe_problem: Callable[[ServiceError], Problem]
+    admission: Admission | None = None
     pipeline: UpscalePipeline | None = None
     ecm: EcmPipeline | None = None
 

@@ -177,3 +177,20 @@ def test_port_that_is_taken_ends_the_process_with_a_line(serve: Serve) -> None:
         assert server.wait() == 3
     (line,) = [json.loads(line) for line in server.lines if '"error"' in line]
     assert "address already in use" in line["message"]
+
+
+def test_stalled_and_broken_uploads_take_no_place_from_others(serve_stub: Serve) -> None:
+    server = serve_stub(queue_capacity=5, max_images_per_request=4)
+    address = server.wait_for_address()
+    stalled = [socket.create_connection(address) for _ in range(50)]
+    try:
+        for number, connection in enumerate(stalled):
+            connection.sendall(request_head(100_000) + bytes(100 + number))
+        for connection in stalled[:25]:
+            connection.close()
+        with client_at(address) as client:
+            assert [upscale(client).status_code for _ in range(20)] == [200] * 20
+            assert "affectsr_inflight 0.0" in client.get("/metrics").text
+    finally:
+        for connection in stalled:
+            connection.close()
