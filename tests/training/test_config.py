@@ -85,6 +85,7 @@ def test_overrides_reach_any_depth(minimal: Path) -> None:
         ("task.loss.gram_weight=-1", r"config\.task\.loss: gram_weight is -1\.0; it must be"),
         ("task.loss.perceptual=alex", "perceptual is 'alex'; it must be one of"),
         ("task.kind=gan", "kind is 'gan'; it must be one of super_resolution, landmarks"),
+        ("optimizer.sam_radius=-1", r"sam_radius is -1\.0; it must be a number of at least 0"),
         ("batch_size=2.5", "batch_size is 2.5; it must be a int"),
         ("batch_size=true", "batch_size is True; it must be a int"),
         ("data.packs=faces", "packs is 'faces'; it must be a list"),

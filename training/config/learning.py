@@ -9,6 +9,9 @@ from typing import Literal
 class OptimizerConfig:
     """Adam with warm-up, cosine decay, gradient clipping and a weight average.
 
+    Raises:
+        ValueError: the radius is below 0 or not finite.
+
     Attributes:
         learning_rate: Peak rate; the paper's range is 1e-3 to 1e-5 (IV-B).
         final_learning_rate: Rate at the last step.
@@ -17,6 +20,8 @@ class OptimizerConfig:
         weight_decay: Decoupled decay; 0 is the paper's Adam.
         max_gradient_norm: Gradients are scaled down to this norm.
         ema_decay: Decay of the exponential moving average of the weights, per step.
+        sam_radius: How far up its gradient the loss is differentiated (sharpness-aware
+            minimisation; training/loop/sharpness.py); 0 leaves it out. It doubles a step's cost.
     """
 
     learning_rate: float = 8e-4
@@ -26,6 +31,11 @@ class OptimizerConfig:
     weight_decay: float = 0.0
     max_gradient_norm: float = 0.5
     ema_decay: float = 0.999
+    sam_radius: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.sam_radius < math.inf:
+            raise ValueError(f"sam_radius is {self.sam_radius}; it must be a number of at least 0")
 
 
 @dataclass(frozen=True, kw_only=True)

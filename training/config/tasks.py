@@ -5,6 +5,7 @@ from typing import Literal
 
 from model_store.architectures import ClassifierConfig, UpscalerConfig, needs_landmarks
 from model_store.emotion.classifier import CROP_PX
+from model_store.emotion.mixed_feature_net import DDAMFNConfig
 from model_store.landmarks.landmarker import LandmarkerConfig
 from training.config.learning import LossConfig
 
@@ -93,15 +94,16 @@ class ExpressionTaskConfig:
     """Train a classifier of expressions on labelled faces.
 
     Raises:
-        ValueError: a share is not in [0, 1], or the sides are no range.
+        ValueError: a share is not in [0, 1], the sides are no range, or a network without heads
+            is to keep them apart.
 
     Attributes:
         network: Sizes of the network that ``architecture`` names there.
         label_smoothing: Share of the target that is spread evenly over all classes.
         backbone_rate: Learning rate of the convolutions (``backbone``), relative to that of what
             is behind them.
-        diversity_weight: Of the term that keeps DDAMFN's attention heads apart; other networks
-            have no heads.
+        diversity_weight: Of the term that keeps DDAMFN's attention heads apart (its authors take
+            0.1); other networks have no heads.
         low_resolution_probability: Share of faces that are reduced and enlarged again.
         low_resolution_sides_px: Smallest and largest side to reduce to; small ones are drawn as
             often as large ones, by their logarithm.
@@ -120,6 +122,12 @@ class ExpressionTaskConfig:
     erased_share: tuple[float, ...] = (0.02, 0.2)
 
     def __post_init__(self) -> None:
+        heads = self.network.num_heads if isinstance(self.network, DDAMFNConfig) else 0
+        if not (self.diversity_weight == 0 or (self.diversity_weight > 0 and heads > 1)):
+            raise ValueError(
+                f"diversity_weight is {self.diversity_weight} for {heads} attention heads; it must "
+                "be at least 0, and 0 for fewer than two heads"
+            )
         for name in ("label_smoothing", "low_resolution_probability", "erasing_probability"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be from 0 to 1")

@@ -12,6 +12,7 @@ from training.checkpoint import Checkpoint
 from training.config import OptimizerConfig, TrainConfig
 from training.data.draws import BatchDraws
 from training.errors import CheckpointError
+from training.loop.sharpness import climbed
 from training.loop.weight_average import WeightAverage
 from training.losses.terms import LossTerms
 from training.processes import Processes
@@ -75,6 +76,7 @@ class Stepper:
         )
         self._parameters = [p for group in groups for p in group.parameters]
         self._kept_buffers = KeptBuffers(task.network)
+        self._seen_buffers = KeptBuffers(task.network)
         self.average = WeightAverage(task.network, decay=options.ema_decay)
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -120,6 +122,19 @@ class Stepper:
         )
 
     def _compute_gradients(self, step: int) -> LossTerms:
+        """Return the loss at the weights as they are; the gradients are those to step by."""
+        loss = self._differentiate(step)
+        radius = self._config.optimizer.sam_radius
+        if radius > 0:
+            # Batch statistics of weights that nobody keeps are not to be tracked.
+            self._seen_buffers.keep()
+            with climbed(self._parameters, radius=radius):
+                self._differentiate(step)
+            self._seen_buffers.restore()
+        return loss
+
+    def _differentiate(self, step: int) -> LossTerms:
+        """Draw a step's faces and compute the gradients of their loss, over all processes."""
         config, network = self._config, self._task.network
         draws = BatchDraws.of_step(
             seed=config.seed, step=step, batch_size=config.batch_size, rows=self._share

@@ -9,11 +9,13 @@ from torch import Tensor, nn
 
 from model_store.architectures import classifier_from
 from model_store.emotion.classifier import CROP_PX, EMOTIONS
+from model_store.emotion.ddamfn import DDAMFN
 from training.config import ExpressionTaskConfig, TrainConfig
 from training.data.draws import BatchDraws
 from training.data.expressions.augmentation import augment_expressions, reduce_and_enlarge
 from training.data.expressions.dataset import ExpressionDataset
 from training.data.pack import Split
+from training.losses.diversity import head_diversity
 from training.losses.terms import LossTerms
 from training.precision import forward_autocast
 from training.quality import accuracy, confusion_matrix, macro_f1, mean_class_accuracy
@@ -30,7 +32,7 @@ _WRONG_COLOUR = (0.9, 0.0, 0.0)
 
 
 class ExpressionTask:
-    """Cross-entropy with smoothed labels.
+    """Cross-entropy with smoothed labels; of DDAMFN also how alike its attention heads are.
 
     The best weights are those of the highest mean of accuracy and mean class accuracy, on faces as
     they are. Accuracy alone would be bought with the rare expressions (of RAF-DB's faces 2 % show
@@ -62,15 +64,22 @@ class ExpressionTask:
         return [ParameterGroup(backbone, self._task.backbone_rate), ParameterGroup(behind)]
 
     def compute_loss(self, draws: BatchDraws) -> LossTerms:
-        """Return the mean cross-entropy of an augmented batch."""
+        """Return the mean cross-entropy of an augmented batch, and what the heads add to it."""
         faces = self._dataset.train_batch(draws)
         crops = augment_expressions(
             faces.images, config=self._config.augmentation, task=self._task, draws=draws
         )
-        logits = self._classify(self.network, crops)
+        weight = self._task.diversity_weight
+        if weight > 0:
+            logits, diversity = self._attend(crops)
+        else:
+            logits, diversity = self._classify(self.network, crops), None
         loss = F.cross_entropy(logits, faces.labels, label_smoothing=self._task.label_smoothing)
         is_right = (logits.detach().argmax(1) == faces.labels).float()
-        return LossTerms(loss, {"cross_entropy": loss.detach(), "accuracy": is_right.mean()})
+        terms = LossTerms(loss, {"cross_entropy": loss.detach(), "accuracy": is_right.mean()})
+        if diversity is None:
+            return terms
+        return terms.plus(LossTerms(weight * diversity, {"diversity": diversity.detach()}))
 
     @torch.no_grad()
     def validate(self, network: nn.Module, split: Split) -> Mapping[str, float]:
@@ -113,11 +122,21 @@ class ExpressionTask:
             labels.append(faces.labels.cpu())
         return torch.cat(logits), torch.cat(labels)
 
-    def _classify(self, network: nn.Module, crops: Tensor) -> Tensor:
-        crops = crops.contiguous(memory_format=torch.channels_last)
+    def _attend(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, 7) logits, and how alike the attention heads are."""
+        assert isinstance(self.network, DDAMFN)
         with forward_autocast(self._device, precision=self._config.precision):
-            logits: Tensor = network(crops)
+            attended = self.network.forward_with_heads(_channels_last(crops))
+        return attended.logits.float(), head_diversity(attended.attentions)
+
+    def _classify(self, network: nn.Module, crops: Tensor) -> Tensor:
+        with forward_autocast(self._device, precision=self._config.precision):
+            logits: Tensor = network(_channels_last(crops))
         return logits.float()
+
+
+def _channels_last(crops: Tensor) -> Tensor:
+    return crops.contiguous(memory_format=torch.channels_last)
 
 
 def _frame(crops: Tensor, is_right: Tensor) -> Tensor:

@@ -76,6 +76,17 @@ def test_a_step_reaches_every_parameter_once_in_its_group(network: object, packs
         assert torch.isfinite(parameter.grad).all(), name
 
 
+def test_heads_are_kept_apart_where_it_is_asked_for(packs: Path) -> None:
+    config = ExpressionTaskConfig(network=TINY_CLASSIFIERS[1], diversity_weight=0.1)
+    apart = make_task(replace(CONFIG, task=config), packs=packs)
+    alone = make_task(replace(CONFIG, task=replace(config, diversity_weight=0.0)), packs=packs)
+    with_heads, without = (task.compute_loss(step_draws()) for task in (apart, alone))
+    assert with_heads.terms["cross_entropy"].item() == pytest.approx(without.total.item(), rel=1e-5)
+    added = with_heads.total - without.total
+    assert added.item() == pytest.approx(0.1 * with_heads.terms["diversity"].item(), rel=1e-4)
+    assert "diversity" not in without.terms
+
+
 def test_the_same_draws_give_the_same_loss_twice(packs: Path) -> None:
     task = make_task(CONFIG, packs=packs)
     first, second = (task.compute_loss(step_draws(3)).total.item() for _ in range(2))
@@ -160,6 +171,7 @@ def test_data_of_another_kind_than_the_tasks_are_refused() -> None:
         ({"low_resolution_sides_px": (32, 16)}, r"is \[32, 16\]; it must be \[low, high\]"),
         ({"low_resolution_sides_px": (16, 200)}, "within 1 and 112"),
         ({"erased_share": (0.1,)}, r"erased_share is \[0.1\]"),
+        ({"diversity_weight": 0.1}, "diversity_weight is 0.1 for 0 attention heads"),
     ],
 )
 def test_ranges_of_the_task_are_checked(values: dict[str, object], message: str) -> None:
