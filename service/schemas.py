@@ -68,12 +68,21 @@ class ImageReading(Schema):
 
 
 class Expression(Schema):
-    """The expression of a result beside that of its input, enlarged by bicubic."""
+    """The expression of a result beside that of its input."""
 
     classifier: ClassifierVersion
     result: ImageReading
-    input: ImageReading
+    input: ImageReading = Field(
+        description="Of what the network was given, enlarged to the result by bicubic."
+    )
     agrees: bool = Field(description="Whether the likeliest expression of both is the same.")
+    recoverable_probability: float | None = Field(
+        description="How likely the result shows the expression of its original, which nobody has "
+        "here; calibrated on held-out faces. Null where no calibration fits model and classifier."
+    )
+    recoverable: bool | None = Field(
+        description="Whether that is at least 0.8: below, the face is too small to tell."
+    )
 
 
 class UpscaledFields(Schema):

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from model_store.emotion.classifier import EMOTIONS
+from model_store.emotion.recoverability import AgreementCalibration
 from model_store.image_tensor import RgbImage
 from service.engine.base import EmotionReading, ServedModel, ServedVersion, UpscaledImage
 from service.engine.grid import GridPlacement
@@ -78,6 +79,7 @@ class NearestEngine:
         before_batch: called with each batch's images; what it raises fails the batch.
         is_poisoned: says which images fail alone, inside a batch that succeeds.
         emotion_of: says what is read in an image.
+        calibrations: by a model's reference, none at first.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class NearestEngine:
     ) -> None:
         self.models = models or (served_model(scale=4), served_model(scale=8, lr_size_px=16))
         self.classifier = classifier
+        self.calibrations: dict[str, AgreementCalibration] = {}
         self.emotion_of: Callable[[RgbImage], EmotionReading | ServiceError] = lambda image: (
             emotion_reading(1.0)
         )
@@ -133,9 +136,7 @@ class NearestEngine:
         if self.is_poisoned(image):
             return ItemFailedError("this image is poisoned")
         height, width = image.shape[:2]
-        placement = GridPlacement(
-            width=width, height=height, grid_px=model.lr_size_px, scale=model.scale
-        )
+        placement = GridPlacement.of(image, model)
         left, top, right, bottom = placement.output_box
         rows = np.arange(bottom - top) * height // (bottom - top)
         columns = np.arange(right - left) * width // (right - left)

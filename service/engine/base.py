@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from model_store.emotion.recoverability import AgreementCalibration
 from model_store.image_tensor import RgbImage
 from service.errors import ServiceError
 
@@ -108,6 +109,11 @@ class Engine(Protocol):
     @property
     def classifier(self) -> ServedVersion | None:
         """The expression classifier in memory, if there is one."""
+        ...
+
+    @property
+    def calibrations(self) -> Mapping[str, AgreementCalibration]:
+        """By the reference of a model, what tells how likely its results' expressions are right."""
         ...
 
     def warm_up(self) -> None:

@@ -3,16 +3,14 @@
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from model_store.architectures import Classifier
 from model_store.emotion.alignment import align_expression_crops
-from model_store.image_tensor import RgbImage, image_to_tensor
+from model_store.image_tensor import RgbImage
 from model_store.landmarks.fallback import choose_landmarks
 from model_store.landmarks.landmarker import Landmarker
 from service.engine.base import EmotionReading, ServedVersion
-from service.engine.grid import square_padding
+from service.engine.grid import to_square
 from service.errors import ItemFailedError, ServiceError
 
 
@@ -40,7 +38,7 @@ class ExpressionReader:
     @torch.inference_mode()
     def read(self, images: Sequence[RgbImage]) -> list[EmotionReading | ServiceError]:
         """See `Engine.read_emotions`."""
-        squares = [self._square(image) for image in images]
+        squares = [to_square(image, device=self._device) for image in images]
         # (N, 3, 32, 32)
         grid = torch.cat([self._landmarker.to_grid(square) for square in squares])
         chosen = choose_landmarks(self._landmarker, grid, min_confidence=self._min_confidence)
@@ -65,9 +63,3 @@ class ExpressionReader:
             else ItemFailedError("the classifier gave no probabilities for this image")
             for index, is_fallback in enumerate(chosen.is_fallback.tolist())
         ]
-
-    def _square(self, image: RgbImage) -> Tensor:
-        """(H, W, 3) uint8 -> (1, 3, S, S) float, padded to a square by its edge pixels."""
-        square = image_to_tensor(image).to(self._device)[None]
-        padding = square_padding(width=image.shape[1], height=image.shape[0])
-        return F.pad(square, padding, mode="replicate") if any(padding) else square

@@ -2,7 +2,12 @@
 
 from dataclasses import dataclass
 
-from service.engine.base import Resampling
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model_store.image_tensor import RgbImage, image_to_tensor, resize_bicubic
+from service.engine.base import Resampling, ServedModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +26,14 @@ class GridPlacement:
     grid_px: int
     scale: int
 
+    @staticmethod
+    def of(image: RgbImage, model: ServedModel) -> "GridPlacement":
+        """Where an (H, W, 3) image lies on a model's grid."""
+        height, width = image.shape[:2]
+        return GridPlacement(
+            width=width, height=height, grid_px=model.lr_size_px, scale=model.scale
+        )
+
     @property
     def square_px(self) -> int:
         """Side of the square that the image is padded to, which keeps its aspect."""
@@ -29,7 +42,7 @@ class GridPlacement:
     @property
     def padding(self) -> tuple[int, int, int, int]:
         """Edge pixels to add: left, right, top, bottom."""
-        return square_padding(width=self.width, height=self.height)
+        return _square_padding(width=self.width, height=self.height)
 
     @property
     def resampling(self) -> Resampling | None:
@@ -58,7 +71,19 @@ class GridPlacement:
         return left, top, left + width, top + height
 
 
-def square_padding(*, width: int, height: int) -> tuple[int, int, int, int]:
+def to_square(image: RgbImage, *, device: torch.device) -> Tensor:
+    """(H, W, 3) uint8 -> (1, 3, S, S) float in [0, 1], padded to a square by its edge pixels."""
+    square = image_to_tensor(image).to(device)[None]
+    padding = _square_padding(width=image.shape[1], height=image.shape[0])
+    return F.pad(square, padding, mode="replicate") if any(padding) else square
+
+
+def bring_to_grid(image: RgbImage, *, grid_px: int, device: torch.device) -> Tensor:
+    """(H, W, 3) uint8 -> (1, 3, grid, grid) float, padded to a square and resampled."""
+    return resize_bicubic(to_square(image, device=device), height=grid_px, width=grid_px)
+
+
+def _square_padding(*, width: int, height: int) -> tuple[int, int, int, int]:
     """Pixels that make an image a square with itself in the middle: left, right, top, bottom."""
     side = max(width, height)
     left, top = (side - width) // 2, (side - height) // 2

@@ -6,13 +6,23 @@ A readout that went through the queue by itself would wait there a second time.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+
+from model_store.emotion.recoverability import RECOVERABLE_FROM, AgreementCalibration
 from model_store.image_tensor import (
     RgbImage,
-    image_to_tensor,
-    resize_bicubic,
+    enlarge_bicubic,
+    round_to_uint8_levels,
     tensor_to_image,
 )
-from service.engine.base import EmotionReading, Engine, ServedVersion, UpscaledImage
+from service.engine.base import (
+    EmotionReading,
+    Engine,
+    ServedModel,
+    ServedVersion,
+    UpscaledImage,
+)
+from service.engine.grid import GridPlacement, bring_to_grid
 from service.errors import ServiceError
 
 
@@ -31,16 +41,30 @@ class EngineItem:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ExpressionReadout:
-    """The expression of a result beside that of its input, as one classifier reads them."""
+    """The expression of a result beside that of what the network was given.
+
+    Attributes:
+        classifier: read both.
+        result: of the upscaled image.
+        input: of the image as it was on the network's grid, enlarged to the result by bicubic.
+        kept_probability: how likely the result shows the expression of its original, which nobody
+            has here; None where no calibration fits the model and the classifier.
+    """
 
     classifier: ServedVersion
     result: EmotionReading
     input: EmotionReading
+    kept_probability: float | None
 
     @property
     def agrees(self) -> bool:
         """Whether both show the same likeliest expression."""
         return self.result.top_class == self.input.top_class
+
+    @property
+    def is_recoverable(self) -> bool | None:
+        """Whether the result's expression is to be believed; None where that cannot be said."""
+        return None if self.kept_probability is None else self.kept_probability >= RECOVERABLE_FROM
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,15 +80,15 @@ def upscale_and_read_out(
 ) -> list[Upscaled | ServiceError]:
     """Upscale a batch with one model; a readout that fails costs nobody the image."""
     outcomes = engine.upscale(reference, [item.image for item in items])
-    wanting = [
-        index
+    pairs = {
+        index: (item.image, outcome.rgb)
         for index, (item, outcome) in enumerate(zip(items, outcomes, strict=True))
         if item.wants_readout and isinstance(outcome, UpscaledImage)
-    ]
+    }
     readouts: dict[int, ExpressionReadout | None] = {}
-    if wanting and engine.classifier is not None:
-        found = _read_out(engine, engine.classifier, items, outcomes, wanting)
-        readouts = dict(zip(wanting, found, strict=True))
+    if pairs and engine.classifier is not None:
+        found = _read_out(engine, engine.classifier, reference, list(pairs.values()))
+        readouts = dict(zip(pairs, found, strict=True))
     return [
         outcome
         if isinstance(outcome, ServiceError)
@@ -76,29 +100,40 @@ def upscale_and_read_out(
 def _read_out(
     engine: Engine,
     classifier: ServedVersion,
-    items: Sequence[EngineItem],
-    outcomes: Sequence[UpscaledImage | ServiceError],
-    wanting: Sequence[int],
+    reference: str,
+    pairs: Sequence[tuple[RgbImage, RgbImage]],
 ) -> list[ExpressionReadout | None]:
-    pairs = [
-        (outcome.rgb, _at_least_as_large(items[index].image, outcome.rgb))
-        for index in wanting
-        if isinstance(outcome := outcomes[index], UpscaledImage)
-    ]
-    results, inputs = zip(*pairs, strict=True)
-    readings = engine.read_emotions([*results, *inputs])
+    """Read (image, result) pairs in one batch."""
+    model = next(model for model in engine.models if model.reference == reference)
+    results = [result for _, result in pairs]
+    readings = engine.read_emotions([*results, *(_network_input(i, model) for i, _ in pairs)])
+    of_results, of_inputs = readings[: len(pairs)], readings[len(pairs) :]
+    calibration = engine.calibrations.get(reference)
     return [
-        ExpressionReadout(classifier=classifier, result=of_result, input=of_input)
-        if isinstance(of_result, EmotionReading) and isinstance(of_input, EmotionReading)
+        ExpressionReadout(
+            classifier=classifier,
+            result=result,
+            input=given,
+            kept_probability=_kept_probability(calibration, result, given),
+        )
+        if isinstance(result, EmotionReading) and isinstance(given, EmotionReading)
         else None
-        for of_result, of_input in zip(readings[: len(pairs)], readings[len(pairs) :], strict=True)
+        for result, given in zip(of_results, of_inputs, strict=True)
     ]
 
 
-def _at_least_as_large(image: RgbImage, result: RgbImage) -> RgbImage:
-    """The input as it would be shown beside its result: enlarged by bicubic where it is smaller."""
-    height, width = result.shape[:2]
-    if image.shape[0] >= height or image.shape[1] >= width:
-        return image
-    enlarged = resize_bicubic(image_to_tensor(image)[None], height=height, width=width)
-    return tensor_to_image(enlarged[0])
+def _network_input(image: RgbImage, model: ServedModel) -> RgbImage:
+    """What the network saw of an image, as large as its result and with the same part cut out."""
+    placement = GridPlacement.of(image, model)
+    on_grid = bring_to_grid(image, grid_px=model.lr_size_px, device=torch.device("cpu"))
+    enlarged = enlarge_bicubic(round_to_uint8_levels(on_grid), scale=model.scale)[0]
+    left, top, right, bottom = placement.output_box
+    return tensor_to_image(enlarged[:, top:bottom, left:right])
+
+
+def _kept_probability(
+    calibration: AgreementCalibration | None, result: EmotionReading, given: EmotionReading
+) -> float | None:
+    if calibration is None:
+        return None
+    return float(calibration.probability([result.probabilities], [given.probabilities])[0])

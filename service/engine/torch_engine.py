@@ -1,31 +1,30 @@
 """The engine on PyTorch, CPU or CUDA: resize, landmarks, network, round, all in one batch."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from types import MappingProxyType
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from model_store.architectures import Classifier, Upscaler, needs_landmarks
-from model_store.errors import ModelNotFoundError
+from model_store.architectures import Upscaler, needs_landmarks
+from model_store.emotion.recoverability import AgreementCalibration
 from model_store.image_tensor import (
     RgbImage,
-    image_to_tensor,
-    resize_bicubic,
     round_to_uint8_levels,
     tensor_to_image,
 )
 from model_store.landmarks.landmarker import Landmarker
 from model_store.landmarks.mediapipe_mesh import MediaPipeMesh
 from model_store.manifest import ModelManifest
-from model_store.store import LoadedModel, ModelStore
+from model_store.store import ModelStore
 from service.engine.base import EmotionReading, ServedModel, ServedVersion, UpscaledImage
 from service.engine.device_faults import DeviceGuard
+from service.engine.expression_models import load_calibrations, load_expression_reader, load_named
 from service.engine.expression_reader import ExpressionReader
-from service.engine.grid import GridPlacement
+from service.engine.grid import GridPlacement, bring_to_grid
 from service.engine.landmark_finders import (
     FoundLandmarks,
     LandmarkerFinder,
@@ -46,6 +45,7 @@ class TorchEngine:
         networks: Sequence[tuple[ServedModel, Upscaler]],
         finder: LandmarkFinder,
         reader: ExpressionReader | None = None,
+        calibrations: Mapping[str, AgreementCalibration] = MappingProxyType({}),
         *,
         device: torch.device,
         cpu_dtype: torch.dtype = torch.float32,
@@ -57,6 +57,7 @@ class TorchEngine:
         self._networks = {model.reference: (model, network) for model, network in networks}
         self._finder = finder
         self._reader = reader
+        self.calibrations = calibrations
         self._device = device
         self._guard = DeviceGuard(device)
         self._cpu_dtype = cpu_dtype
@@ -95,18 +96,9 @@ class TorchEngine:
         self, reference: str, images: Sequence[RgbImage]
     ) -> Sequence[UpscaledImage | ServiceError]:
         model, network = self._networks[reference]
-        placements = [
-            GridPlacement(
-                width=image.shape[1],
-                height=image.shape[0],
-                grid_px=model.lr_size_px,
-                scale=model.scale,
-            )
-            for image in images
-        ]
+        placements = [GridPlacement.of(image, model) for image in images]
         on_grid = [
-            self._bring_to_grid(image, placement)
-            for image, placement in zip(images, placements, strict=True)
+            bring_to_grid(image, grid_px=model.lr_size_px, device=self._device) for image in images
         ]
         # (N, 3, grid, grid): as an 8-bit file of that size would hold it, as in training.
         lr = round_to_uint8_levels(torch.cat(on_grid))
@@ -132,13 +124,6 @@ class TorchEngine:
         self._finder.close()
         self._networks.clear()
 
-    def _bring_to_grid(self, image: RgbImage, placement: GridPlacement) -> Tensor:
-        """(H, W, 3) uint8 -> (1, 3, grid, grid) float, padded to a square by its edge pixels."""
-        square = image_to_tensor(image).to(self._device)[None]
-        if any(placement.padding):
-            square = F.pad(square, placement.padding, mode="replicate")
-        return resize_bicubic(square, height=placement.grid_px, width=placement.grid_px)
-
     def _autocast(self) -> AbstractContextManager[object]:
         if self._device.type != "cpu" or self._cpu_dtype == torch.float32:
             return nullcontext()
@@ -158,10 +143,15 @@ def load_torch_engine(store: ModelStore, settings: Settings) -> TorchEngine:
     device = _find_device(settings.device)
     networks = [_load_upscaler(store, reference, device) for reference in settings.models]
     landmarker = _load_landmarker(store, settings.landmarker_model, device)
+    reader = load_expression_reader(store, landmarker, settings, device)
+    calibrations: Mapping[str, AgreementCalibration] = {}
+    if reader is not None:
+        calibrations = load_calibrations(store, [model for model, _ in networks], reader.served)
     return TorchEngine(
         networks,
         _open_finder(landmarker, settings),
-        _load_reader(store, landmarker, settings, device),
+        reader,
+        calibrations,
         device=device,
         cpu_dtype=_find_cpu_dtype(settings.cpu_dtype),
         max_batch_size=settings.max_batch_size,
@@ -212,23 +202,13 @@ def _find_cpu_dtype(name: str) -> torch.dtype:
 def _load_upscaler(
     store: ModelStore, reference: str, device: torch.device
 ) -> tuple[ServedModel, Upscaler]:
-    loaded = _load(store, reference, device, variable="AFFECTSR_MODELS")
+    loaded = load_named(store, reference, device, variable="AFFECTSR_MODELS")
     if not isinstance(loaded.module, Upscaler):
         raise StartupError(
             f"AFFECTSR_MODELS names {reference}, whose architecture is "
             f"{loaded.manifest.architecture}; name models that upscale, such as affectsrnet-x4"
         )
     return _served(loaded.manifest, loaded.module), loaded.module
-
-
-def _load(store: ModelStore, reference: str, device: torch.device, *, variable: str) -> LoadedModel:
-    try:
-        return store.load(reference, device=device)
-    except ModelNotFoundError as error:
-        raise StartupError(
-            f"{variable} names {reference}, and {error}; name a published one, or set "
-            "AFFECTSR_MODEL_ROOT to the folder that holds it"
-        ) from error
 
 
 def _served(manifest: ModelManifest, network: Upscaler) -> ServedModel:
@@ -245,43 +225,13 @@ def _served(manifest: ModelManifest, network: Upscaler) -> ServedModel:
 
 
 def _load_landmarker(store: ModelStore, reference: str, device: torch.device) -> Landmarker:
-    loaded = _load(store, reference, device, variable="AFFECTSR_LANDMARKER_MODEL")
+    loaded = load_named(store, reference, device, variable="AFFECTSR_LANDMARKER_MODEL")
     if not isinstance(loaded.module, Landmarker):
         raise StartupError(
             f"AFFECTSR_LANDMARKER_MODEL names {reference}, whose architecture is "
             f"{loaded.manifest.architecture}; name a landmarker"
         )
     return loaded.module
-
-
-def _load_reader(
-    store: ModelStore, landmarker: Landmarker, settings: Settings, device: torch.device
-) -> ExpressionReader | None:
-    reference = settings.emotion_model
-    if not reference:
-        return None
-    loaded = _load(store, reference, device, variable="AFFECTSR_EMOTION_MODEL")
-    manifest = loaded.manifest
-    if not isinstance(loaded.module, Classifier):
-        raise StartupError(
-            f"AFFECTSR_EMOTION_MODEL names {reference}, whose architecture is "
-            f"{manifest.architecture}; name an expression classifier, such as "
-            "emotion-mobilefacenet, or nothing to do without"
-        )
-    return ExpressionReader(
-        ServedVersion(
-            name=manifest.name,
-            version=manifest.version,
-            num_parameters=manifest.num_parameters,
-            weights_sha256=manifest.weights_sha256,
-            licence=manifest.licence,
-            metrics=manifest.metrics,
-        ),
-        loaded.module,
-        landmarker,
-        min_confidence=settings.min_landmark_confidence,
-        device=device,
-    )
 
 
 def _open_finder(landmarker: Landmarker, settings: Settings) -> LandmarkFinder:

@@ -86,11 +86,16 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
             "X-AffectSR-Expression-Probability": _header("0 to 1."),
             "X-AffectSR-Expression-Landmarks": _header("`landmarker` or `fallback`."),
             "X-AffectSR-Input-Expression": _header(
-                "Likeliest expression of the input, enlarged by bicubic."
+                "Likeliest expression of what the network was given, enlarged by bicubic."
             ),
             "X-AffectSR-Input-Expression-Probability": _header("0 to 1."),
             "X-AffectSR-Input-Expression-Landmarks": _header("`landmarker` or `fallback`."),
             "X-AffectSR-Expression-Agrees": _header("`yes` or `no`."),
+            "X-AffectSR-Expression-Recoverable": _header(
+                "`yes` or `no`: whether the result's expression is to be believed. Not there where "
+                "no calibration fits model and classifier."
+            ),
+            "X-AffectSR-Expression-Recoverable-Probability": _header("0 to 1; `yes` from 0.8."),
             "X-Request-ID": _header("The request's own id, or one made for it."),
             "Server-Timing": _header("Milliseconds by stage."),
         },

@@ -144,6 +144,9 @@ def _readout_headers(result: UpscaledFile) -> dict[str, str]:
         headers[name] = top_expression(reading)
         headers[f"{name}-Probability"] = f"{reading.probabilities.max():.3f}"
         headers[f"{name}-Landmarks"] = landmark_source(reading)
+    if readout.kept_probability is not None:
+        headers["X-AffectSR-Expression-Recoverable"] = "yes" if readout.is_recoverable else "no"
+        headers["X-AffectSR-Expression-Recoverable-Probability"] = f"{readout.kept_probability:.3f}"
     return headers
 
 
@@ -177,6 +180,8 @@ def _expression(readout: ExpressionReadout) -> Expression:
         result=describe_reading(readout.result),
         input=describe_reading(readout.input),
         agrees=readout.agrees,
+        recoverable_probability=readout.kept_probability,
+        recoverable=readout.is_recoverable,
     )
 
 

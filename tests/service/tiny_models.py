@@ -7,6 +7,7 @@ import torch
 from model_store.affectsrnet.config import AffectSRNetConfig
 from model_store.affectsrnet.network import AffectSRNet
 from model_store.emotion.mobilefacenet import MobileFaceNetClassifier, MobileFaceNetConfig
+from model_store.emotion.recoverability import AgreementCalibration, AgreementCalibrationConfig
 from model_store.landmarks.landmarker import Landmarker, LandmarkerConfig
 from model_store.store import ModelStore
 from tests.published import publish_untrained
@@ -55,6 +56,21 @@ def tiny_classifier(*, seed: int = 0) -> MobileFaceNetClassifier:
     with torch.no_grad():
         classifier(torch.rand(16, 3, 4, 4).repeat_interleave(28, 2).repeat_interleave(28, 3))
     return classifier.eval()
+
+
+def calibration_for(upscaler_sha256: str, classifier_sha256: str) -> AgreementCalibration:
+    """A calibration that nobody fitted: it weighs how sure the result's reading is."""
+    calibration = AgreementCalibration(
+        AgreementCalibrationConfig(
+            scale=4,
+            upscaler="affectsrnet-x4@1",
+            upscaler_sha256=upscaler_sha256,
+            classifier="emotion-mobilefacenet@1",
+            classifier_sha256=classifier_sha256,
+        )
+    )
+    calibration.coefficients[1] = 0.5
+    return calibration
 
 
 def publish_tiny_models(root: Path) -> ModelStore:

@@ -9,6 +9,7 @@ from service.engine.readout import EngineItem, Upscaled, upscale_and_read_out
 from service.errors import ItemFailedError
 from tests.fakes import NearestEngine, emotion_reading, served_classifier
 from tests.service.support import noise, plain
+from tests.service.tiny_models import calibration_for
 
 X4 = "affectsrnet-x4@1"
 
@@ -68,19 +69,52 @@ def test_each_gets_the_expressions_of_its_own_result_and_input(engine: NearestEn
     assert first.readout.classifier == engine.classifier
 
 
-def test_small_input_is_enlarged_to_its_result_as_pillow_does(engine: NearestEngine) -> None:
-    image = noise(40, 48) // 4 + 96  # no overshoot, which Pillow cuts off between its passes
+@pytest.mark.parametrize("size", [(32, 32), (40, 48), (300, 200), (20, 9)])
+def test_input_is_read_as_the_network_got_it_enlarged(
+    size: tuple[int, int], engine: NearestEngine
+) -> None:
+    image = noise(*size) // 4 + 96  # no overshoot, which Pillow cuts off between its passes
     read_out(engine, (image, True))
     result, given = engine.batches[1]
-    assert given.shape == result.shape == (128, 107, 3)
-    expected = np.asarray(Image.fromarray(image).resize((107, 128), Image.Resampling.BICUBIC))
-    assert np.abs(given.astype(int) - expected).max() <= 1
+    assert given.shape == result.shape
+    width, height = size
+    side = max(size)
+    before = ((side - height) // 2, (side - width) // 2)
+    square = np.pad(
+        image,
+        (
+            (before[0], side - height - before[0]),
+            (before[1], side - width - before[1]),
+            (0, 0),
+        ),
+        mode="edge",
+    )
+    on_grid = Image.fromarray(square).resize((32, 32), Image.Resampling.BICUBIC)
+    enlarged = np.asarray(on_grid.resize((128, 128), Image.Resampling.BICUBIC))
+    top, left = (round(edge * 128 / side) for edge in before)
+    expected = enlarged[top : top + given.shape[0], left : left + given.shape[1]]
+    assert np.abs(given.astype(int) - expected).max() <= 2
 
 
-def test_large_input_is_read_as_it_is(engine: NearestEngine) -> None:
-    image = noise(300, 280)
-    read_out(engine, (image, True))
-    assert engine.batches[1][1] is image
+def test_calibration_of_the_model_says_how_likely_it_is_kept(engine: NearestEngine) -> None:
+    calibration = calibration_for("0" * 64, "1" * 64)
+    engine.calibrations[X4] = calibration
+    engine.emotion_of = lambda image: emotion_reading(0.9, 0.1)
+    (upscaled,) = read_out(engine, (plain(10), True))
+    row = emotion_reading(0.9, 0.1).probabilities
+    expected = float(calibration.probability([row], [row])[0])
+    assert upscaled.readout is not None
+    assert 0.5 < expected < 0.8
+    assert upscaled.readout.kept_probability == expected
+    assert upscaled.readout.is_recoverable is False
+
+
+def test_without_a_calibration_nothing_is_said(engine: NearestEngine) -> None:
+    engine.calibrations["affectsrnet-x8@1"] = calibration_for("0" * 64, "1" * 64)
+    (upscaled,) = read_out(engine, (plain(10), True))
+    assert upscaled.readout is not None
+    assert upscaled.readout.kept_probability is None
+    assert upscaled.readout.is_recoverable is None
 
 
 def test_readout_that_fails_costs_nobody_the_image(engine: NearestEngine) -> None:

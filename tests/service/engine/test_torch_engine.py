@@ -18,7 +18,12 @@ from service.settings import Settings
 from tests.fakes import served_model
 from tests.published import publish_untrained
 from tests.service.support import noise, plain
-from tests.service.tiny_models import publish_tiny_models, tiny_landmarker, tiny_network
+from tests.service.tiny_models import (
+    calibration_for,
+    publish_tiny_models,
+    tiny_landmarker,
+    tiny_network,
+)
 from tests.tiny_baselines import BASELINES, tiny_baseline
 
 X4, X8 = served_model(scale=4), served_model(scale=8, lr_size_px=16)
@@ -266,6 +271,20 @@ def test_named_classifier_is_loaded_warmed_and_reads(store: ModelStore) -> None:
     (reading,) = engine.read_emotions([noise(48, 40)])
     assert isinstance(reading, EmotionReading)
     assert reading.probabilities.shape == (7,)
+
+
+def test_calibration_is_taken_for_the_networks_that_it_was_fitted_for(tmp_path: Path) -> None:
+    store = publish_tiny_models(tmp_path)
+    upscaler, classifier = (
+        store.resolve(name).weights_sha256 for name in ("affectsrnet-x4", "emotion-mobilefacenet")
+    )
+    publish_untrained(store, calibration_for(upscaler, classifier), name="agreement-x4")
+    publish_untrained(store, calibration_for(upscaler, "0" * 64), name="agreement-x4-of-another")
+    engine = load_torch_engine(
+        store, Settings.model_validate({"emotion_model": "emotion-mobilefacenet"})
+    )
+    assert set(engine.calibrations) == {"affectsrnet-x4@1"}
+    assert engine.calibrations["affectsrnet-x4@1"].config.classifier_sha256 == classifier
 
 
 def test_engine_does_without_a_classifier(store: ModelStore) -> None:

@@ -6,6 +6,7 @@ from service.errors import ItemFailedError
 from service.settings import Settings
 from tests.fakes import NearestEngine, emotion_reading, served_classifier
 from tests.service.support import as_file, assert_problem, client_of, noise, post_image
+from tests.service.tiny_models import calibration_for
 
 pytestmark = pytest.mark.anyio
 
@@ -56,6 +57,31 @@ async def test_json_tells_all_probabilities(settings: Settings, engine: NearestE
     assert result["expression"] == "happy"
     assert result["entropy"] == pytest.approx(0.5623, abs=1e-4)  # -1/4 ln 1/4 - 3/4 ln 3/4
     assert (given["landmarks"], given["landmark_confidence"]) == ("fallback", 0.25)
+
+
+async def test_recoverability_is_told_where_a_calibration_fits(
+    settings: Settings, engine: NearestEngine
+) -> None:
+    engine.calibrations["affectsrnet-x4@1"] = calibration_for("0" * 64, "1" * 64)
+    async with client_of(settings, engine) as client:
+        headers = (await post_image(client, as_file(noise()))).headers
+        body = (await post_image(client, as_file(noise()), accept="application/json")).json()
+    # The result is happy by 3 to 1: its log-odds, weighed by a half.
+    probability = 1 / (1 + 3**-0.5)
+    assert headers["x-affectsr-expression-recoverable"] == "no"
+    assert headers["x-affectsr-expression-recoverable-probability"] == f"{probability:.3f}"
+    assert body["expression"]["recoverable"] is False
+    assert body["expression"]["recoverable_probability"] == pytest.approx(probability)
+
+
+async def test_want_of_a_calibration_says_nothing_of_it(
+    settings: Settings, engine: NearestEngine
+) -> None:
+    async with client_of(settings, engine) as client:
+        response = await post_image(client, as_file(noise()))
+        body = (await post_image(client, as_file(noise()), accept="application/json")).json()
+    assert "x-affectsr-expression-recoverable" not in response.headers
+    assert body["expression"]["recoverable"] is None
 
 
 async def test_metrics_count_agreement_by_the_inputs_expression(
