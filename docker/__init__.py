@@ -1,0 +1,1 @@
+"""Images, the compose file, and what generates the files of Prometheus and Grafana."""
