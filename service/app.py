@@ -80,7 +80,9 @@ def create_app(
             services.admission.check_room()
 
     def load_engine() -> Engine:
-        return engine or load_torch_engine(store or open_store(settings), settings)
+        return engine or load_torch_engine(
+            store or open_store(settings), settings, on_landmarks=metrics.landmarks_found
+        )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

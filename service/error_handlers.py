@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from service import errors
 from service.errors import OverloadedError, ServiceError
-from service.logs import request_id_of_context
+from service.logs import current_request_id
 from service.schemas import Problem
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
@@ -184,7 +184,7 @@ def _problem(kind: ProblemKind, detail: str) -> Problem:
         title=kind.title,
         status=kind.status,
         detail=detail,
-        request_id=request_id_of_context.get() or "",
+        request_id=current_request_id(),
         retryable=kind.is_retryable,
     )
 

@@ -15,7 +15,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import choose_encoder
 
-STAGES = ("read", "decode", "queue", "infer", "encode", "total")
+STAGES = ("read", "decode", "queue", "landmarks", "infer", "encode", "total")
 
 # Doubling from half a millisecond to past the longest deadline that settings allow by default.
 _SECONDS_BUCKETS = tuple(0.0005 * 2**power for power in range(19))
@@ -87,6 +87,10 @@ class Metrics:
 
     def stage_finished(self, stage: str, seconds: float) -> None:
         self._stage_seconds.labels(stage).observe(seconds)
+
+    def landmarks_found(self, seconds: float) -> None:
+        """Of a whole batch, and a part of its infer; called on the engine's thread."""
+        self.stage_finished("landmarks", seconds)
 
     def inflight_changed(self, num_images: int) -> None:
         self._inflight.set(num_images)

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.error_handlers import internal_error_response, service_error_response
 from service.errors import BodyTooLargeError
 from service.lifecycle import Lifecycle
-from service.logs import request_id_of_context
+from service.logs import request_context
 from service.metrics import Metrics
 from service.schemas import Problem
 
@@ -42,9 +42,13 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started_at = time.monotonic()
         request_id = _request_id(scope)
-        token = request_id_of_context.set(request_id)
+        traceparent = Headers(scope=scope).get("traceparent", "")
+        with request_context(request_id, traceparent=traceparent):
+            await self._answer(scope, receive, send, request_id=request_id)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, *, request_id: str) -> None:
+        started_at = time.monotonic()
         status = 0
 
         async def send_with_id(message: Message) -> None:
@@ -66,7 +70,6 @@ class RequestMiddleware:
                 await internal_error_response()(scope, receive, send_with_id)
         finally:
             self._account_for(scope, status, time.monotonic() - started_at)
-            request_id_of_context.reset(token)
 
     def _account_for(self, scope: Scope, status: int, seconds: float) -> None:
         # The route's template, never the path: what was typed into a URL has no bound.
@@ -82,7 +85,10 @@ class RequestMiddleware:
         if isinstance(problem, Problem):
             name = problem.type.rpartition(":")[2]
             self._metrics.request_rejected(name)
-            extra |= {"problem": name, "detail": problem.detail}
+            extra["problem"] = name
+            # What a caller got wrong quotes it, and concerns nobody else.
+            if status >= 500:
+                extra["detail"] = problem.detail
         level = logging.DEBUG if route in _QUIET_ROUTES and status < 400 else logging.INFO
         logger.log(level, "request", extra=extra)
 

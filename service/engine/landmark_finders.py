@@ -1,5 +1,7 @@
 """Where a batch's landmarks come from: our landmarker with the batch, or MediaPipe face by face."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,6 +39,26 @@ class LandmarkFinder(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class TimedFinder:
+    """Another finder, whose seconds are told for each batch.
+
+    They are those of the device too: every finder reads its confidences back from there.
+    """
+
+    def __init__(self, finder: LandmarkFinder, on_found: Callable[[float], None]) -> None:
+        self._finder = finder
+        self._on_found = on_found
+
+    def find(self, lr: Tensor) -> FoundLandmarks:
+        started_at = time.perf_counter()
+        found = self._finder.find(lr)
+        self._on_found(time.perf_counter() - started_at)
+        return found
+
+    def close(self) -> None:
+        self._finder.close()
 
 
 class LandmarkerFinder:

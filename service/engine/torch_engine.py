@@ -1,7 +1,7 @@
 """The engine on PyTorch, CPU or CUDA: resize, landmarks, network, round, all in one batch."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import MappingProxyType
 
@@ -30,6 +30,7 @@ from service.engine.landmark_finders import (
     LandmarkerFinder,
     LandmarkFinder,
     MediaPipeFinder,
+    TimedFinder,
 )
 from service.errors import ItemFailedError, ServiceError, StartupError
 from service.settings import Settings
@@ -130,7 +131,12 @@ class TorchEngine:
         return torch.autocast("cpu", dtype=self._cpu_dtype)
 
 
-def load_torch_engine(store: ModelStore, settings: Settings) -> TorchEngine:
+def load_torch_engine(
+    store: ModelStore,
+    settings: Settings,
+    *,
+    on_landmarks: Callable[[float], None] = lambda seconds: None,
+) -> TorchEngine:
     """Load and verify every model that the settings name, onto the device that they name.
 
     Sets torch's number of threads for the calling thread, so call it on the engine's own.
@@ -149,7 +155,7 @@ def load_torch_engine(store: ModelStore, settings: Settings) -> TorchEngine:
         calibrations = load_calibrations(store, [model for model, _ in networks], reader.served)
     return TorchEngine(
         networks,
-        _open_finder(landmarker, settings),
+        TimedFinder(_open_finder(landmarker, settings), on_landmarks),
         reader,
         calibrations,
         device=device,

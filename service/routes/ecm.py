@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse, Response
 
 from service.ecm_pipeline import Comparison, EcmOrder, EcmPipeline
 from service.engine_room import StageTimes
-from service.logs import request_id_of_context
+from service.logs import current_request_id
 from service.pair_sets import IdempotencyKey
 from service.routes.ecm_openapi import REQUEST, RESPONSES
 from service.routes.ecm_reply import describe_addition, describe_comparison
@@ -63,9 +63,7 @@ async def _answer(
         return comparison, await _add_to_set(pipeline, received, comparison)
 
     comparison, added = await unless_caller_leaves(request, work())
-    reply = describe_comparison(
-        comparison, request_id=request_id_of_context.get() or "", added=added
-    )
+    reply = describe_comparison(comparison, request_id=current_request_id(), added=added)
     return JSONResponse(reply.model_dump(mode="json"))
 
 

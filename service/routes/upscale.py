@@ -5,7 +5,7 @@ from fastapi.responses import Response
 
 from service.engine_room import StageTimes
 from service.errors import NotReadyError, ServiceError
-from service.logs import request_id_of_context
+from service.logs import current_request_id
 from service.pipeline import UpscaleOrder
 from service.routes.receiving import read_deadline, unless_caller_leaves
 from service.routes.services import Services, services_of
@@ -76,7 +76,7 @@ async def _answer(
         return reply_with_several(
             outcomes,
             reply_type,
-            request_id=request_id_of_context.get() or "",
+            request_id=current_request_id(),
             describe_problem=services.describe_problem,
         )
     if isinstance(outcomes[0], ServiceError):

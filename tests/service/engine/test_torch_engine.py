@@ -301,3 +301,14 @@ def test_missing_mediapipe_names_the_extra(
     monkeypatch.setattr("service.engine.torch_engine.MediaPipeMesh", not_installed)
     with pytest.raises(StartupError, match=r'pip install "affectsr\[mediapipe\]"'):
         load_torch_engine(store, Settings(landmarks="mediapipe"))
+
+
+def test_time_of_the_landmarks_is_told_for_each_batch(store: ModelStore) -> None:
+    told: list[float] = []
+    engine = load_torch_engine(
+        store, Settings.model_validate({"emotion_model": ""}), on_landmarks=told.append
+    )
+    engine.upscale("affectsrnet-x4@1", [noise(), noise()])
+    engine.upscale("affectsrnet-x8@1", [noise()])
+    assert len(told) == 2
+    assert min(told) > 0
