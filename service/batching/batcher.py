@@ -35,6 +35,8 @@ ResultT = TypeVar("ResultT")
 _MAX_BATCHES_IN_FLIGHT = 2
 # A hung device is noticed at most this much later than it could be.
 _WATCH_SECONDS = 0.25
+# A look that comes so late says that this process stood still, not its device.
+_PAUSED_SECONDS = 2.0
 
 
 class DynamicBatcher(Generic[ItemT, ResultT]):
@@ -235,7 +237,10 @@ class DynamicBatcher(Generic[ItemT, ResultT]):
     # --- when the device does not answer ---
 
     async def _watch(self) -> None:
+        before = self._clock()
         await asyncio.sleep(_WATCH_SECONDS)
+        if self._clock() - before > _PAUSED_SECONDS:
+            self._watchdog.process_paused()
         self.check_device()
 
     def _lose_device(self, reason: str) -> None:

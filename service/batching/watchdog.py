@@ -1,5 +1,6 @@
 """Whether the device still answers, judged by how long its batches have taken before."""
 
+import math
 from collections.abc import Callable
 from enum import Enum
 
@@ -24,6 +25,7 @@ class Watchdog:
         self._stall_seconds = stall_seconds
         self._clock = clock
         self._longest_seconds = 0.0
+        self._counts_from = -math.inf
 
     @property
     def stalled_after_seconds(self) -> float:
@@ -38,9 +40,15 @@ class Watchdog:
         """Learn from a batch that came back."""
         self._longest_seconds = max(self._longest_seconds, run_seconds)
 
+    def process_paused(self) -> None:
+        """Count no time before now: the whole process stood still, a frozen container for one."""
+        self._counts_from = self._clock()
+
     def judge(self, busy_since: float | None) -> DeviceState:
         """Judge by when the device began what it is busy with; None: it has nothing to do."""
-        busy_seconds = 0.0 if busy_since is None else self._clock() - busy_since
+        if busy_since is None:
+            return DeviceState.ANSWERS
+        busy_seconds = self._clock() - max(busy_since, self._counts_from)
         if busy_seconds <= self.stalled_after_seconds:
             return DeviceState.ANSWERS
         if busy_seconds <= self.lost_after_seconds:

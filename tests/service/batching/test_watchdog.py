@@ -37,6 +37,30 @@ def test_idle_device_is_never_taken_for_hung() -> None:
     assert watchdog.judge(None) is DeviceState.ANSWERS
 
 
+def test_time_in_which_the_process_stood_still_does_not_count() -> None:
+    clock = ManualClock()
+    watchdog = Watchdog(stall_seconds=10, clock=clock)
+    began = clock()
+    clock.advance(1000)
+    watchdog.process_paused()
+    assert watchdog.judge(began) is DeviceState.ANSWERS
+    clock.advance(11)
+    assert watchdog.judge(began) is DeviceState.STALLED
+
+
+async def test_pause_of_the_whole_process_is_not_held_against_the_device() -> None:
+    clock = ManualClock()
+    bench = Bench(LIMITS, clock=clock)
+    bench.device.may_finish.clear()
+    task = bench.submit("a")
+    await asyncio.sleep(1)
+    clock.advance(1000)
+    await asyncio.sleep(1)
+    assert bench.recorder.stalls == bench.recorder.losses == []
+    bench.device.may_finish.set()
+    assert await outcomes([task]) == ["a!"]
+
+
 async def test_hung_device_answers_who_runs_who_is_next_and_who_waits() -> None:
     bench = Bench(LIMITS)
     bench.device.may_finish.clear()
