@@ -103,19 +103,17 @@ class Service:
                 writer.close()
                 return
 
-    async def measure(
-        self, bodies: Sequence[bytes], *, scale: int, num_connections: int
-    ) -> list[float]:
+    async def measure(self, requests: Sequence[bytes], *, num_connections: int) -> list[float]:
         """Seconds of each request, with so many under way at any time."""
-        waiting = list(reversed(bodies))
+        waiting = list(reversed(requests))
         seconds: list[float] = []
 
         async def work() -> None:
             reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
             while waiting:
-                body = waiting.pop()
+                request = waiting.pop()
                 started_at = time.perf_counter()
-                await _post(reader, writer, body, scale=scale)
+                await _exchange(reader, writer, request)
                 seconds.append(time.perf_counter() - started_at)
             writer.close()
 
@@ -135,15 +133,19 @@ class Service:
             raise RuntimeError(f"the service ended with {self._process.returncode}")
 
 
-async def _post(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, body: bytes, *, scale: int
-) -> bytes:
-    """One request by hand: a client library would take a share of the cores that is worth it."""
-    writer.write(
-        f"POST /v1/upscale?scale={scale} HTTP/1.1\r\nHost: bench\r\nContent-Type: image/png\r\n"
-        f"X-Request-Timeout-Ms: 120000\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-        + body
+def post_request(path: str, body: bytes, *, content_type: str) -> bytes:
+    """A whole request by hand: a client library takes a share of the cores that matters."""
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: {content_type}\r\n"
+        f"X-Request-Timeout-Ms: 120000\r\nContent-Length: {len(body)}\r\n\r\n"
     )
+    return head.encode() + body
+
+
+async def _exchange(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes
+) -> bytes:
+    writer.write(request)
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
     length = int(head.partition("content-length: ")[2].partition("\r\n")[0])
     answer = await reader.readexactly(length)
@@ -182,20 +184,21 @@ async def _measure_round(
     scale: int,
     settings: Settings,
 ) -> None:
-    bodies = [as_file(face) for face in faces]
+    path = f"/v1/upscale?scale={scale}&readout=none"
+    requests = [post_request(path, as_file(f), content_type="image/png") for f in faces]
     batch_size = settings.max_batch_size
     seconds = bare.measure(faces, scale=scale, batch_size=batch_size)
     samples.bare_rate.append(len(faces) / sum(seconds))
 
     started_at, cpu_before = time.perf_counter(), _cpu_seconds()
-    await service.measure(bodies, scale=scale, num_connections=2 * batch_size)
+    await service.measure(requests, num_connections=2 * batch_size)
     elapsed = time.perf_counter() - started_at
     samples.service_rate.append(len(faces) / elapsed)
     samples.client_cpu_share.append((_cpu_seconds() - cpu_before) / elapsed)
 
     lone = bare.measure(faces[:_NUM_LONE_CALLS], scale=scale, batch_size=1)
     samples.bare_lone_ms.append(1000 * statistics.median(lone))
-    lone = await service.measure(bodies[:_NUM_LONE_CALLS], scale=scale, num_connections=1)
+    lone = await service.measure(requests[:_NUM_LONE_CALLS], num_connections=1)
     samples.service_lone_ms.append(1000 * statistics.median(lone))
 
 
