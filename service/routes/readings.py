@@ -1,5 +1,7 @@
 """What was read in an image, and by which classifier, as replies show it."""
 
+from typing import Literal
+
 from model_store.emotion.classifier import EMOTIONS
 from model_store.emotion.ecm import entropy
 from service.engine.base import EmotionReading, ServedVersion
@@ -11,7 +13,7 @@ def top_expression(reading: EmotionReading) -> str:
     return EMOTIONS[reading.top_class]
 
 
-def landmark_source(reading: EmotionReading) -> str:
+def landmark_source(reading: EmotionReading) -> Literal["landmarker", "fallback"]:
     """Who found the landmarks that the image was aligned by."""
     return "fallback" if reading.is_fallback else "landmarker"
 
@@ -21,7 +23,7 @@ def describe_reading(reading: EmotionReading) -> ImageReading:
         expression=top_expression(reading),
         probabilities=dict(zip(EMOTIONS, reading.probabilities.tolist(), strict=True)),
         entropy=float(entropy(reading.probabilities)),
-        landmarks="fallback" if reading.is_fallback else "landmarker",
+        landmarks=landmark_source(reading),
         landmark_confidence=reading.landmark_confidence,
     )
 
