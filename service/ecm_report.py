@@ -49,6 +49,9 @@ def metric_lines(found: FolderComparison) -> Iterator[str]:
     )
     yield f"read by {classifier.reference}, sha256 {classifier.weights_sha256[:12]}"
     yield "in brackets the 95 % bootstrap interval; compare sets of one size and one classifier"
+    if comparison.interval is not None and comparison.interval.num_degenerate:
+        left_out = comparison.interval.num_degenerate
+        yield f"{left_out} of {comparison.interval.num_draws} resamples had no metric; left out"
     num_fallback = _num_fallback(comparison)
     if num_fallback:
         yield f"{_count(num_fallback, 'pair')} aligned by the mean face: no landmarks were sure"

@@ -1,6 +1,7 @@
 """`affectsr ecm` on folders of small images, read by a tiny classifier."""
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -168,6 +169,19 @@ def test_a_folder_beside_its_copy_has_no_metric(
     said = capsys.readouterr().out
     assert said.startswith("ECM is undefined: both sides of every pair have the same entropy")
     assert "100.0% keep the likeliest expression" in said
+
+
+def test_resamples_without_a_metric_are_said(
+    folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    originals, results = folders
+    for index in range(1, 10):  # all but one of the results are their originals
+        (results / f"face_{index}.webp").unlink()
+        (results / f"face_{index}.png").write_bytes((originals / f"face_{index}.png").read_bytes())
+    assert run(*folders, *CLASSIFIER) == 0
+    said = re.search(r"(\d+) of 2000 resamples had no metric; left out", capsys.readouterr().out)
+    assert said is not None
+    assert int(said[1]) / 2000 == pytest.approx(0.9**10, abs=0.04)
 
 
 def test_wrong_folders_are_told_before_anything_is_loaded(

@@ -11,7 +11,7 @@ import numpy as np
 from model_store.emotion.classifier import EMOTIONS
 from training.evaluation.comparison import Comparison, ModelResult
 from training.evaluation.measures.expression import ECM_COLUMN, read_pairs
-from training.evaluation.report.text import align
+from training.evaluation.report.text import align, format_share
 from training.quality import Estimate, Values, estimate_mean
 
 
@@ -82,9 +82,5 @@ def _sides(values: Mapping[str, Mapping[str, Values]]) -> tuple[Values, Values]:
 
 def _lines(table: ExpressionTable) -> Iterator[str]:
     yield f"EXPRESSIONS KEPT, x{table.scale}, share of faces, {table.basis}"
-    cells = ([row.expression, str(row.n), *map(_cell, row.kept)] for row in table.rows)
+    cells = ([row.expression, str(row.n), *map(format_share, row.kept)] for row in table.rows)
     yield from align([["", "n", *table.titles], *cells])
-
-
-def _cell(share: Estimate | None) -> str:
-    return "-" if share is None else f"{share.mean:.3f} [{share.low:.3f}, {share.high:.3f}]"

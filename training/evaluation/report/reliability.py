@@ -5,11 +5,12 @@ from collections.abc import Iterator, Sequence
 from model_store.emotion.recoverability import RECOVERABLE_FROM
 from training.evaluation.agreement import AgreementCheck
 from training.evaluation.report.markup import Markup, styled, tag
-from training.evaluation.report.text import align
-from training.quality import Estimate, Reliability
+from training.evaluation.report.text import align, format_share
+from training.quality import Reliability
 
 _SIDE_PX = 220
 _MARGIN_PX = 34
+_PADDING_PX = 16  # half of the largest dot
 
 
 def agreement_text(checks: Sequence[AgreementCheck]) -> str:
@@ -77,20 +78,22 @@ def _blocks(checks: Sequence[AgreementCheck]) -> Iterator[list[str]]:
             [
                 check.faces,
                 str(found.share.n),
-                _share(found.share),
+                format_share(found.share),
                 f"{said:.3f}",
                 f"{found.calibration_error:.3f}",
                 f"{found.brier.mean:.4f}",
                 f"{found.base_brier:.4f}",
                 f"{check.share_recoverable:.3f}",
-                _share(check.recoverable_kept),
+                format_share(check.recoverable_kept),
             ]
         )
     yield [f"IS THE EXPRESSION RECOVERABLE? {checks[0].title}", *align(rows)]
-    bins = [[f"{b.said:.3f}", str(b.share.n), _share(b.share)] for b in checks[0].reliability.bins]
+    bins = [
+        [f"{b.said:.3f}", str(b.share.n), format_share(b.share)] for b in checks[0].reliability.bins
+    ]
     yield list(align([["said", "n", "kept"], *bins]))
     expressions = [
-        [e.expression, str(e.kept.n), f"{e.said:.3f}", _share(e.kept)]
+        [e.expression, str(e.kept.n), f"{e.said:.3f}", format_share(e.kept)]
         for e in checks[0].by_expression
     ]
     yield list(align([["result shows", "n", "said", "kept"], *expressions]))
@@ -101,8 +104,8 @@ def _figure(check: AgreementCheck) -> Markup:
     caption = (
         f"{check.faces}: n = {found.share.n}, ECE {found.calibration_error:.3f}, "
         f"Brier {found.brier.mean:.3f} (of the share alone {found.base_brier:.3f}). Recoverable: "
-        f"{check.share_recoverable:.1%} of the faces, of which {_share(check.recoverable_kept)} "
-        "are kept."
+        f"{check.share_recoverable:.1%} of the faces; of them kept: "
+        f"{format_share(check.recoverable_kept)}."
     )
     return styled("figure", "diagram", reliability_svg(found), tag("figcaption", caption))
 
@@ -115,7 +118,7 @@ def _expression_table(check: AgreementCheck) -> Markup:
             tag("th", row.expression),
             tag("td", str(row.kept.n)),
             tag("td", f"{row.said:.3f}"),
-            tag("td", _share(row.kept)),
+            tag("td", format_share(row.kept)),
         )
         for row in check.by_expression
     ]
@@ -154,14 +157,8 @@ def _text(x: float, y: float, text: str) -> str:
 
 
 def _across(value: float) -> float:
-    return _MARGIN_PX + value * (_SIDE_PX - _MARGIN_PX - 10)
+    return _MARGIN_PX + value * (_SIDE_PX - _MARGIN_PX - _PADDING_PX)
 
 
 def _upward(value: float) -> float:
-    return 10 + (1 - value) * (_SIDE_PX - _MARGIN_PX - 10)
-
-
-def _share(estimate: Estimate | None) -> str:
-    if estimate is None:
-        return "-"
-    return f"{estimate.mean:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+    return _PADDING_PX + (1 - value) * (_SIDE_PX - _MARGIN_PX - _PADDING_PX)

@@ -32,6 +32,11 @@ def format_estimate(estimate: Estimate, column: Column, *, is_signed: bool = Fal
     return f"{estimate.mean:{spec}} [{estimate.low:{spec}}, {estimate.high:{spec}}]"
 
 
+def format_share(share: Estimate | None) -> str:
+    """0.831 [0.753, 0.909]; a dash where there is none."""
+    return "-" if share is None else f"{share.mean:.3f} [{share.low:.3f}, {share.high:.3f}]"
+
+
 def _head(comparison: Comparison) -> Iterator[str]:
     sets = ", ".join(f"{name} ({count} faces)" for name, count in comparison.num_faces.items())
     if comparison.scales:
