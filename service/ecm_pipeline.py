@@ -5,6 +5,7 @@ is named, add their sums to it. The images of a pair are read by themselves: the
 """
 
 import asyncio
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from model_store.emotion.ecm import (
     emotion_consistency,
     pair_measures,
 )
+from model_store.image_tensor import RgbImage
 from model_store.landmarks.distance import normalised_mean_error
 from service.engine.base import EmotionReading, ServedVersion
 from service.engine_room import EngineRoom, StageTimes
@@ -100,9 +102,9 @@ class EcmPipeline:
             self._room.admitted(sum(map(len, sides)), deadline=order.deadline),
             asyncio.TaskGroup() as group,
         ):
+            reader = _RequestReader(self._room, group, deadline=order.deadline, times=times)
             tasks = [
-                [group.create_task(self._read(data, order.deadline, times)) for data in files]
-                for files in sides
+                [group.create_task(reader.read_file(data)) for data in files] for files in sides
             ]
         outcomes = [[task.result() for task in side] for side in tasks]
         originals, super_resolved = self._readings(outcomes)
@@ -125,15 +127,6 @@ class EcmPipeline:
             key=key,
         )
         return await self.sets.add(owner, name, addition)
-
-    async def _read(
-        self, data: bytes, deadline: float, times: StageTimes
-    ) -> EmotionReading | ServiceError:
-        try:
-            image = await self._room.decode(data, times)
-            return await self._room.read_emotion(image.rgb, deadline=deadline, times=times)
-        except ServiceError as error:
-            return error
 
     def _readings(
         self, outcomes: Sequence[Sequence[EmotionReading | ServiceError]]
@@ -171,6 +164,41 @@ class EcmPipeline:
                 f"{self._min_face_confidence:g}: send upright crops of one face each, and leave "
                 "the pair out if there is none"
             )
+
+
+class _RequestReader:
+    """Reads the images of one request, equal ones once.
+
+    Read in two batches, the same pixels would differ by rounding, and have a metric of it where
+    there is none.
+    """
+
+    def __init__(
+        self, room: EngineRoom, group: asyncio.TaskGroup, *, deadline: float, times: StageTimes
+    ) -> None:
+        self._room = room
+        self._group = group
+        self._deadline = deadline
+        self._times = times
+        self._readings: dict[bytes, asyncio.Task[EmotionReading | ServiceError]] = {}
+
+    async def read_file(self, data: bytes) -> EmotionReading | ServiceError:
+        try:
+            image = await self._room.decode(data, self._times)
+        except ServiceError as error:
+            return error
+        pixels = hashlib.sha256(f"{image.rgb.shape}".encode())
+        pixels.update(np.ascontiguousarray(image.rgb))
+        key = pixels.digest()
+        if key not in self._readings:
+            self._readings[key] = self._group.create_task(self._read_pixels(image.rgb))
+        return await self._readings[key]
+
+    async def _read_pixels(self, rgb: RgbImage) -> EmotionReading | ServiceError:
+        try:
+            return await self._room.read_emotion(rgb, deadline=self._deadline, times=self._times)
+        except ServiceError as error:
+            return error
 
 
 def compare_readings(

@@ -172,15 +172,41 @@ async def test_fallback_landmarks_are_said_and_have_no_distance(
 async def test_all_images_of_a_request_share_batches(
     settings: Settings, engine: NearestEngine
 ) -> None:
+    files = [
+        (side, ("x", as_file(plain(level, 32 + n, 40))))
+        for n in range(8)
+        for side, level in zip(SIDES, (10, 30), strict=True)
+    ]
     async with client_of(settings, engine) as client:
         engine.may_run.clear()
-        posted = asyncio.create_task(post_pairs(client, *[(10, 30)] * 8))
+        posted = asyncio.create_task(client.post("/v1/ecm", files=files))
         while not engine.is_running.is_set():
             await asyncio.sleep(0.005)
         engine.may_run.set()
         assert (await posted).status_code == 200
     assert sum(map(len, engine.batches)) == 16
     assert max(map(len, engine.batches)) == settings.max_batch_size
+
+
+async def test_equal_images_are_read_once_so_that_nothing_differs_by_rounding(
+    settings: Settings, engine: NearestEngine
+) -> None:
+    async with client_of(settings, engine) as client:
+        body = (await post_pairs(client, (10, 10), (20, 20), (10, 20))).json()
+    assert sorted(int(image[0, 0, 0]) for batch in engine.batches for image in batch) == [10, 20]
+    assert [pair["entropy_difference"] for pair in body["pairs"][:2]] == [0, 0]
+    assert body["pairs"][2]["original"]["expression"] == "neutral"
+    assert body["pairs"][2]["super_resolved"]["expression"] == "happy"
+
+
+async def test_equal_bytes_of_another_shape_are_another_image(
+    settings: Settings, engine: NearestEngine
+) -> None:
+    images = (plain(10, 32, 64), plain(10, 64, 32))
+    files = [(side, ("x", as_file(image))) for side, image in zip(SIDES, images, strict=True)]
+    async with client_of(settings, engine) as client:
+        assert (await client.post("/v1/ecm", files=files)).status_code == 200
+    assert sum(map(len, engine.batches)) == 2
 
 
 async def test_upscaling_and_comparing_share_one_admission(engine: NearestEngine) -> None:
