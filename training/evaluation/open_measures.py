@@ -28,7 +28,7 @@ from training.quality import PROTOCOLS
 from training.tasks.build import load_landmarker
 
 _LANDMARKER = "landmarker"
-CLASSIFIERS = ("emotion-ddamfn", "emotion-mobilefacenet")
+CLASSIFIERS = ("emotion-mobilefacenet", "emotion-ddamfn")
 """Who reads expressions where nobody is named: the first of these that is published."""
 
 
