@@ -2,12 +2,12 @@
 # Build docker/service.Dockerfile's target cpu without Docker and without a registry of images, start
 # it as its user on a read-only root, and upscale the sample face through it.
 #
-#   sudo docker/build_without_docker.sh [FOLDER]      FOLDER (default: a new one) takes about 8 GB
+#   sudo docker/build_without_docker.sh [FOLDER]      FOLDER (default: a new one) takes gigabytes
 #
 # Needs root, Debian's packages buildah, debootstrap and util-linux, Debian's archive and a package
 # index for pip. In the place of the pinned base image stands Debian 12 with its own Python 3.11, so
-# this checks the Dockerfile's steps, not that image. What PIP_INDEX (a file in pip.conf's form) says
-# holds inside as well.
+# this checks the Dockerfile's steps, not that image. BUILD_FLAGS goes to `buildah bud`: with an index
+# of your own, --build-arg TORCH_INDEX= and --volume for a pip.conf.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -22,8 +22,7 @@ done
 folder="${1:-$(mktemp -d)}"
 mkdir -p "$folder"
 storage=(--storage-driver vfs --root "$folder/storage" --runroot "$folder/run")
-mounts=()
-[ -z "${PIP_INDEX:-}" ] || mounts+=(--volume "$(realpath "$PIP_INDEX"):/etc/pip.conf:ro")
+read -ra flags <<<"${BUILD_FLAGS:-}"
 
 echo "==> a base with Debian's Python in $folder/base"
 if [ ! -e "$folder/base/usr/bin/python" ]; then
@@ -36,7 +35,7 @@ buildah "${storage[@]}" commit --quiet --rm "$container" localhost/python-on-deb
 
 echo "==> the Dockerfile's steps"
 buildah "${storage[@]}" bud --isolation chroot --build-arg PYTHON=localhost/python-on-debian \
-  "${mounts[@]}" --target cpu --file docker/service.Dockerfile --tag localhost/affectsr:cpu .
+  "${flags[@]}" --target cpu --file docker/service.Dockerfile --tag localhost/affectsr:cpu .
 
 container="$(buildah "${storage[@]}" from localhost/affectsr:cpu)"
 root="$(buildah "${storage[@]}" mount "$container")"

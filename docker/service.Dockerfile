@@ -14,9 +14,11 @@ WORKDIR /build
 COPY requirements/service.txt requirements/
 
 FROM builder AS packages-cpu
-# PyPI's torch for Linux brings gigabytes of CUDA; this index has the CPU build.
-RUN pip install --index-url https://download.pytorch.org/whl/cpu \
-      "$(sed -n 's/^\(torch==[^ ]*\).*/\1/p' requirements/service.txt)" \
+# PyPI's torch for Linux brings gigabytes of CUDA; this index has the CPU build. Empty: the index that
+# pip is configured with.
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+RUN sed -n 's/^\(torch==[^ ]*\).*/\1/p' requirements/service.txt > requirements/torch.txt \
+ && pip install ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} --requirement requirements/torch.txt \
  && pip install --requirement requirements/service.txt
 
 FROM builder AS packages-cuda

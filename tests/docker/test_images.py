@@ -42,7 +42,7 @@ def test_hadolint_finds_nothing(name: str) -> None:
 
 @pytest.mark.parametrize("name", DOCKERFILES)
 def test_base_is_pinned_by_digest_and_every_stage_stands_on_it(name: str) -> None:
-    (base,) = of_kind(name, "ARG")
+    base = of_kind(name, "ARG")[0]
     stages = [stage.split(" AS ") for stage in of_kind(name, "FROM")]
     known = {"${PYTHON}", *(own for _, own in stages)}
 
@@ -51,7 +51,9 @@ def test_base_is_pinned_by_digest_and_every_stage_stands_on_it(name: str) -> Non
 
 
 def test_both_images_stand_on_the_same_base() -> None:
-    assert of_kind(DOCKERFILES[0], "ARG") == of_kind(DOCKERFILES[1], "ARG")
+    service, training = (of_kind(name, "ARG")[0] for name in DOCKERFILES)
+
+    assert service == training
 
 
 @pytest.mark.parametrize("name", DOCKERFILES)
