@@ -1,6 +1,7 @@
 """The manifests as kustomize builds them, an overlay at a time."""
 
 import functools
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -53,14 +54,24 @@ def containers_of(pod: Manifest) -> list[Manifest]:
 
 
 @functools.cache
+def kustomize() -> list[str]:
+    """The command that builds a folder; kubectl has it inside."""
+    if shutil.which("kustomize"):
+        return ["kustomize", "build"]
+    if shutil.which("kubectl") is None:
+        pytest.skip("neither kustomize nor kubectl is on the PATH")
+    version = subprocess.run(
+        ["kubectl", "version", "--client"], capture_output=True, text=True, timeout=60, check=False
+    ).stdout
+    if not re.search(r"(?m)^Kustomize Version: v[5-9]", version):
+        pytest.skip("this kubectl carries a kustomize older than 5, which the overlays need")
+    return ["kubectl", "kustomize"]
+
+
+@functools.cache
 def built(folder: str) -> Manifests:
     """What kustomize makes of a folder below k8s/."""
-    if shutil.which("kustomize"):
-        command = ["kustomize", "build"]
-    elif shutil.which("kubectl"):
-        command = ["kubectl", "kustomize"]
-    else:
-        pytest.skip("neither kustomize nor kubectl is on the PATH")
+    command = kustomize()
     result = subprocess.run(
         [*command, str(K8S / folder)], capture_output=True, text=True, timeout=60, check=False
     )
