@@ -188,7 +188,7 @@ class _RequestReader:
         except ServiceError as error:
             return error
         pixels = hashlib.sha256(f"{image.rgb.shape}".encode())
-        pixels.update(np.ascontiguousarray(image.rgb))
+        pixels.update(image.rgb.tobytes())
         key = pixels.digest()
         if key not in self._readings:
             self._readings[key] = self._group.create_task(self._read_pixels(image.rgb))
