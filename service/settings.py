@@ -39,9 +39,9 @@ class Settings(BaseSettings):
         "landmarker", description="Model that finds the landmarks and holds the mean face."
     )
     emotion_model: str = Field(
-        "",
-        description="Expression classifier of `/v1/ecm` and of the readout, such as "
-        "`emotion-mobilefacenet`; empty does without both.",
+        "emotion-mobilefacenet",
+        description="Expression classifier of `/v1/ecm` and of the readout; empty does without "
+        "both.",
     )
     readout: Literal["expression", "none"] = Field(
         "expression",
