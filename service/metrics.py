@@ -3,7 +3,7 @@
 Nothing is labelled by caller, file or size: those have no bound.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -20,6 +20,10 @@ STAGES = ("read", "decode", "queue", "landmarks", "infer", "encode", "total")
 # Doubling from half a millisecond to past the longest deadline that settings allow by default.
 _SECONDS_BUCKETS = tuple(0.0005 * 2**power for power in range(19))
 _BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+DropReason = Literal["cancelled", "expired"]
+"""Why the queue dropped an image: its caller went, or its deadline passed."""
 
 
 class Metrics:
@@ -41,6 +45,8 @@ class Metrics:
         self._cancelled = self._counter(
             "cancelled", "Work dropped because nobody waits for it.", "where"
         )
+        for reason in get_args(DropReason):
+            self._cancelled.labels(f"queue_{reason}")  # from 0 on, so that a rate has the first one
         self._poisoned = self._counter("poisoned", "Images that the model failed on, alone.")
         self._oom_splits = self._counter(
             "oom_splits", "Batches that did not fit the device's memory and were run in parts."
@@ -111,7 +117,7 @@ class Metrics:
         self._batch_size.observe(num_items)
         self._batch_fill.set(num_items / self._max_batch_size)
 
-    def item_dropped(self, reason: Literal["cancelled", "expired"]) -> None:
+    def item_dropped(self, reason: DropReason) -> None:
         self._cancelled.labels(f"queue_{reason}").inc()
 
     def item_failed(self) -> None:

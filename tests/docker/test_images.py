@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from service.settings import unknown_environment_names
 
 ROOT = Path(__file__).resolve().parents[2]
+HADOLINT = str(Path(sys.executable).with_name("hadolint"))
 DOCKERFILES = ("service.Dockerfile", "training.Dockerfile")
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
 
@@ -30,7 +32,7 @@ def of_kind(name: str, kind: str) -> list[str]:
 @pytest.mark.parametrize("name", DOCKERFILES)
 def test_hadolint_finds_nothing(name: str) -> None:
     result = subprocess.run(
-        ["hadolint", str(ROOT / "docker" / name)],
+        [HADOLINT, str(ROOT / "docker" / name)],
         capture_output=True,
         text=True,
         timeout=60,

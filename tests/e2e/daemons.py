@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 DOCKER = Path(__file__).resolve().parents[2] / "docker"
-SECONDS = 30
+SECONDS = 60
 NO_ANSWER = 0
 
 
@@ -44,10 +44,13 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def wait_until(holds: Callable[[], object], what: str) -> None:
+def wait_until(holds: Callable[[], object], what: str | Callable[[], str]) -> None:
+    """Wait until something holds; past the deadline fail with what still does not."""
     deadline = time.monotonic() + SECONDS
     while not holds():
-        assert time.monotonic() < deadline, f"after {SECONDS} s it is still not so that {what}"
+        if time.monotonic() >= deadline:
+            described = what if isinstance(what, str) else what()
+            pytest.fail(f"after {SECONDS} s it is still not so that {described}")
         time.sleep(0.1)
 
 

@@ -119,7 +119,7 @@ def test_every_query_of_the_dashboard_is_answered_with_data(
                     unanswered.discard(query)
             return not unanswered
 
-        wait_until(all_are_answered, f"Prometheus has data for {sorted(unanswered)}")
+        wait_until(all_are_answered, lambda: f"Prometheus has data for {sorted(unanswered)}")
         assert len(data_of(asked, 'affectsr_ready{job="affectsr"} == 1')) == 2
         rules = asked.get("/api/v1/rules").json()["data"]["groups"][0]["rules"]
 
