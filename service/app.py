@@ -14,6 +14,8 @@ from starlette.staticfiles import StaticFiles
 
 from model_store.errors import ModelStoreError
 from model_store.store import DEFAULT_ROOT, ModelStore
+from service.access import open_gate
+from service.authentication import ApiKeyMiddleware, describe_keys
 from service.ecm_pipeline import EcmPipeline
 from service.engine.base import Engine
 from service.engine.torch_engine import load_torch_engine
@@ -27,7 +29,7 @@ from service.pair_sets import MemoryPairSets, PairSetStore, RedisPairSets, SetLi
 from service.pipeline import UpscalePipeline
 from service.redis_connection import open_redis
 from service.routes import ecm, ecm_sets, health, models, open_inference, upscale
-from service.routes.services import Services
+from service.routes.services import Services, services_in
 from service.settings import Settings
 from service.uploads import UploadMiddleware
 
@@ -88,6 +90,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
             async with (
+                open_gate(settings, clock=clock) as services.gate,
                 aclosing(open_pair_sets(settings, clock=clock)) as sets,
                 open_engine_room(
                     settings, load_engine, metrics=metrics, lifecycle=lifecycle, clock=clock
@@ -129,6 +132,8 @@ def create_app(
         max_held_bytes=settings.max_held_body_bytes,
         check_room=check_room,
     )
+    if settings.api_keys_file is not None:
+        app.add_middleware(ApiKeyMiddleware, gate=lambda: services.gate)
     app.add_middleware(RequestMiddleware, metrics=metrics, lifecycle=lifecycle)
     for part in (upscale, ecm, ecm_sets, models, health, open_inference):
         app.include_router(part.router)
@@ -137,10 +142,12 @@ def create_app(
 
 
 class _Application(FastAPI):
-    """FastAPI, but its document tells the content type that problems have."""
+    """FastAPI, but its document tells the content type of problems, and of keys if there are."""
 
     def openapi(self) -> dict[str, Any]:
         document = super().openapi()
+        if services_in(self).settings.api_keys_file is not None:
+            describe_keys(document)
         for operations in document["paths"].values():
             for operation in operations.values():
                 for status, response in operation["responses"].items():

@@ -11,7 +11,7 @@ from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 from starlette.responses import Response
 
 from service import errors
-from service.errors import OverloadedError, ServiceError
+from service.errors import OverloadedError, RateLimitedError, ServiceError, UnauthorizedError
 from service.logs import current_request_id
 from service.schemas import Problem
 
@@ -30,6 +30,7 @@ class ProblemKind:
 
 
 PROBLEMS: dict[type[ServiceError], ProblemKind] = {
+    errors.UnauthorizedError: ProblemKind(401, "unauthorized", "A known API key is needed"),
     errors.EmptyBodyError: ProblemKind(400, "empty-body", "The request has no image"),
     errors.MalformedBodyError: ProblemKind(400, "malformed-body", "The body cannot be read"),
     errors.BodyTooLargeError: ProblemKind(413, "body-too-large", "The body is too large"),
@@ -84,6 +85,7 @@ PROBLEMS: dict[type[ServiceError], ProblemKind] = {
     errors.NoFaceError: ProblemKind(422, "no-face", "An image shows no face"),
     errors.ItemFailedError: ProblemKind(500, "item-failed", "The model failed on this image"),
     errors.OverloadedError: ProblemKind(429, "overloaded", "The service is full", True),
+    errors.RateLimitedError: ProblemKind(429, "rate-limited", "Too many requests", True),
     errors.QueueFullError: ProblemKind(503, "queue-full", "The queue is full", True),
     errors.SetsUnavailableError: ProblemKind(
         503, "sets-unavailable", "The running sets cannot be reached", True
@@ -106,7 +108,7 @@ _INTERNAL = ProblemKind(500, "internal", "The service failed")
 _RETRY_AFTER_UNREADY_SECONDS = 5
 
 # After these the rest of the body has not been read: the connection is of no further use.
-_STATUSES_THAT_CLOSE = frozenset({408, 413})
+_STATUSES_THAT_CLOSE = frozenset({401, 408, 413})
 
 
 def describe_problem(error: ServiceError) -> Problem:
@@ -118,7 +120,11 @@ def describe_problem(error: ServiceError) -> Problem:
 def service_error_response(request: Request, error: ServiceError) -> Response:
     """The answer to an error of ours, with the time to retry where there is one."""
     response = _respond(request, describe_problem(error))
-    if isinstance(error, OverloadedError):
+    if isinstance(error, UnauthorizedError):
+        # RFC 6750, section 3: an error is named only where a key was given.
+        invalid = ', error="invalid_token"' if error.was_key_given else ""
+        response.headers["WWW-Authenticate"] = f'Bearer realm="affectsr"{invalid}'
+    elif isinstance(error, OverloadedError | RateLimitedError):
         response.headers["Retry-After"] = str(error.retry_after_seconds)
     elif response.status_code == 503:
         response.headers["Retry-After"] = str(_RETRY_AFTER_UNREADY_SECONDS)

@@ -8,6 +8,21 @@ class ServiceError(Exception):
     """The service cannot do what it was asked to."""
 
 
+# --- who the caller is ---
+
+
+class UnauthorizedError(ServiceError):
+    """The caller gave no API key, or one that is not known.
+
+    Attributes:
+        was_key_given: whether there was one.
+    """
+
+    def __init__(self, message: str, *, was_key_given: bool) -> None:
+        super().__init__(message)
+        self.was_key_given = was_key_given
+
+
 # --- what the caller asked for ---
 
 
@@ -143,6 +158,18 @@ class CapacityError(ServiceError):
 
 class OverloadedError(CapacityError):
     """Admission is full.
+
+    Attributes:
+        retry_after_seconds: when to come back: whole seconds, at least 1.
+    """
+
+    def __init__(self, message: str, *, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class RateLimitedError(CapacityError):
+    """A caller has sent as many requests as its limit allows.
 
     Attributes:
         retry_after_seconds: when to come back: whole seconds, at least 1.

@@ -158,17 +158,26 @@ class Settings(BaseSettings):
         0, ge=0, description="Threads that decode and encode; 0 takes one for each core."
     )
 
+    api_keys_file: Path | None = Field(
+        None,
+        description="File of API keys, one a line: a name, the SHA-256 of the key in hex and, if "
+        "wanted, a limit of requests a minute. Read again when it changes. Unset: everybody may "
+        "call.",
+    )
+
     redis_url: SecretStr | None = Field(
         None,
-        description="Redis for the running ECM sets, so that replicas share them: "
-        "`redis://HOST:6379/0`, `rediss://` or `unix://`. Unset: each process keeps its own, in "
-        "memory. Nothing else needs it.",
+        description="Redis for what replicas share: the running ECM sets and the counts of API "
+        "keys with a limit. `redis://HOST:6379/0`, `rediss://` or `unix://`. Unset: each process "
+        "keeps its own, in memory. While it is away each counts its own requests; only the sets "
+        "need it.",
     )
     redis_timeout_ms: int = Field(
         50,
         ge=1,
         le=10_000,
-        description="How long Redis may take to connect, and to answer; then the answer is 503.",
+        description="How long Redis may take to connect, and to answer; then a request for a set "
+        "is answered 503, and limits are counted without it.",
         json_schema_extra={"unit": "ms"},
     )
     ecm_set_ttl_seconds: int = Field(
@@ -179,7 +188,10 @@ class Settings(BaseSettings):
         json_schema_extra={"unit": "s"},
     )
     max_ecm_sets: int = Field(
-        1000, ge=1, description="Running sets at once; each takes 70 kB, whatever it holds."
+        1000,
+        ge=1,
+        description="Running sets at once, of each API key's name where keys are in use; a set "
+        "takes 70 kB, whatever it holds.",
     )
 
     upload_timeout_ms: int = Field(

@@ -13,7 +13,7 @@ from service.routes.ecm_openapi import REQUEST, RESPONSES
 from service.routes.ecm_reply import describe_addition, describe_comparison
 from service.routes.ecm_request import ReceivedPairs, read_pairs
 from service.routes.receiving import read_deadline, unless_caller_leaves
-from service.routes.services import SHARED_OWNER, Services, ecm_of, services_of
+from service.routes.services import Services, ecm_of, owner_of, services_of
 from service.routes.timing import answer_timed
 from service.schemas import AddedToSet, EcmReply
 
@@ -60,7 +60,7 @@ async def _answer(
 
     async def work() -> tuple[Comparison, AddedToSet | None]:
         comparison = await pipeline.compare(order, times)
-        return comparison, await _add_to_set(pipeline, received, comparison)
+        return comparison, await _add_to_set(request, pipeline, received, comparison)
 
     comparison, added = await unless_caller_leaves(request, work())
     reply = describe_comparison(comparison, request_id=current_request_id(), added=added)
@@ -68,7 +68,7 @@ async def _answer(
 
 
 async def _add_to_set(
-    pipeline: EcmPipeline, received: ReceivedPairs, comparison: Comparison
+    request: Request, pipeline: EcmPipeline, received: ReceivedPairs, comparison: Comparison
 ) -> AddedToSet | None:
     name = received.set_name
     if name is None:
@@ -78,5 +78,5 @@ async def _add_to_set(
         # Up to 16 MiB are hashed: off the loop.
         fingerprint = await asyncio.to_thread(received.fingerprint)
         key = IdempotencyKey(value=received.idempotency_key, fingerprint=fingerprint)
-    added = await pipeline.add(SHARED_OWNER, name, comparison, key=key)
+    added = await pipeline.add(owner_of(request), name, comparison, key=key)
     return describe_addition(name, added)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from service.routes.ecm_openapi import SET_RESPONSES
 from service.routes.ecm_reply import describe_entries, describe_set
 from service.routes.ecm_request import require_set_name
-from service.routes.services import SHARED_OWNER, ecm_of, services_of
+from service.routes.services import ecm_of, owner_of, services_of
 from service.schemas import EcmSet, EcmSetList, Problem
 
 router = APIRouter(tags=["ecm"])
@@ -19,14 +19,14 @@ _UNAVAILABLE = {"model": Problem, "description": "The sets cannot be reached now
 async def list_sets(request: Request) -> EcmSetList:
     """All running sets by name, with the number of their pairs."""
     sets = ecm_of(services_of(request)).sets
-    return EcmSetList(sets=describe_entries(await sets.entries(SHARED_OWNER)))
+    return EcmSetList(sets=describe_entries(await sets.entries(owner_of(request))))
 
 
 @router.get("/v1/ecm/sets/{name}", summary="Show a running set", responses=SET_RESPONSES)
 async def show_set(request: Request, name: str) -> EcmSet:
     """The metric of all pairs that were added, its interval, and a table by expression."""
     sets = ecm_of(services_of(request)).sets
-    found = await sets.get(SHARED_OWNER, require_set_name(name))
+    found = await sets.get(owner_of(request), require_set_name(name))
     return await asyncio.to_thread(describe_set, found)
 
 
@@ -40,4 +40,4 @@ async def show_set(request: Request, name: str) -> EcmSet:
 async def delete_set(request: Request, name: str) -> None:
     """Forget a set and the idempotency keys of its additions."""
     sets = ecm_of(services_of(request)).sets
-    await sets.delete(SHARED_OWNER, require_set_name(name))
+    await sets.delete(owner_of(request), require_set_name(name))

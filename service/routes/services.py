@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import cast
 
 from fastapi import FastAPI, Request
+from starlette.types import Scope
 
+from service.access import Gate
 from service.admission import Admission
 from service.ecm_pipeline import EcmPipeline
 from service.errors import NotReadyError, ServiceError
@@ -16,7 +18,7 @@ from service.schemas import Problem
 from service.settings import Settings
 
 SHARED_OWNER = "shared"
-"""Whose the running sets are, as callers are not told apart."""
+"""Whose the running sets are where callers are not told apart."""
 
 
 @dataclass(kw_only=True)
@@ -28,6 +30,7 @@ class Services:
     lifecycle: Lifecycle
     clock: Callable[[], float]
     describe_problem: Callable[[ServiceError], Problem]
+    gate: Gate | None = None
     admission: Admission | None = None
     pipeline: UpscalePipeline | None = None
     ecm: EcmPipeline | None = None
@@ -55,3 +58,18 @@ def ecm_of(services: Services) -> EcmPipeline:
     if services.ecm is None:
         raise NotReadyError("the service is starting; come back when /readyz says so")
     return services.ecm
+
+
+def owner_of_key(name: str) -> str:
+    """Whose the running sets of an API key's name are; no name makes it SHARED_OWNER."""
+    return f"key:{name}"
+
+
+def remember_owner(scope: Scope, owner: str) -> None:
+    """Have `owner_of` give this owner for the request of the scope."""
+    scope.setdefault("state", {})["owner"] = owner
+
+
+def owner_of(request: Request) -> str:
+    """Whose running sets a request works on."""
+    return str(getattr(request.state, "owner", SHARED_OWNER))

@@ -37,7 +37,7 @@ def test_every_error_of_ours_is_mapped() -> None:
 
 def test_statuses_are_those_of_the_contract() -> None:
     assert {kind.status for kind in PROBLEMS.values()} <= {
-        400, 404, 406, 408, 409, 413, 415, 422, 429, 499, 500, 503, 504
+        400, 401, 404, 406, 408, 409, 413, 415, 422, 429, 499, 500, 503, 504
     }  # fmt: skip
 
 
