@@ -78,9 +78,9 @@ def test_no_key_stands_in_anything_that_a_run_writes(
 
 
 def asked_until(server: ServerProcess, client: httpx.Client, beginning: str) -> None:
-    """Send requests until the log says so: the file is looked at when somebody calls."""
+    """Send requests until the log says so: the file is looked at when a key is to be known."""
     for _ in range(10_000):
-        client.get("/v1/models")
+        client.get("/v1/models", headers={"X-API-Key": WRONG_KEY})
         if any(json.loads(line)["message"].startswith(beginning) for line in server.lines):
             return
     raise AssertionError(f"it never said {beginning!r}")

@@ -152,9 +152,7 @@ async def test_service_does_not_start_without_its_keys(
     app = create_app(
         settings_with(tmp_path / "none"), engine=engine, on_startup_failure=told.append
     )
-    with pytest.raises(
-        StartupError, match=r"AFFECTSR_API_KEYS_FILE=.*none cannot be used: No"
-    ):
+    with pytest.raises(StartupError, match=r"AFFECTSR_API_KEYS_FILE=.*none cannot be used: No"):
         async with running(app):
             pass
     assert len(told) == 1
