@@ -11,6 +11,7 @@ from service.routes.ecm_request import (
     SET_PARAMETER,
     SUPER_RESOLVED_PART,
 )
+from service.routes.receiving import TIMEOUT_PARAMETER
 from service.schemas import Problem
 
 _FILES = {
@@ -38,13 +39,7 @@ REQUEST: dict[str, Any] = {
             "description": "Name of this addition: sent again with the same images it adds "
             "nothing. A set remembers the last 1,000.",
         },
-        {
-            "name": "X-Request-Timeout-Ms",
-            "in": "header",
-            "required": False,
-            "schema": {"type": "integer", "minimum": 1},
-            "description": "Deadline: past it the answer is 504 and nothing more is computed.",
-        },
+        TIMEOUT_PARAMETER,
     ],
     "requestBody": {
         "required": True,

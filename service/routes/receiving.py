@@ -7,7 +7,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fastapi import Request
 from python_multipart.multipart import parse_options_header
@@ -27,6 +27,14 @@ from service.settings import Settings
 
 MULTIPART = "multipart/form-data"
 _TIMEOUT_HEADER = "X-Request-Timeout-Ms"
+TIMEOUT_PARAMETER: dict[str, Any] = {
+    "name": _TIMEOUT_HEADER,
+    "in": "header",
+    "required": False,
+    "schema": {"type": "integer", "minimum": 1},
+    "description": "Deadline: past it the answer is 504 and nothing more is computed.",
+}
+"""What the OpenAPI document says of the deadline's header: JSON, as FastAPI takes it."""
 
 # A name or a number; anything longer is not meant as one.
 _MAX_FIELD_BYTES = 1024

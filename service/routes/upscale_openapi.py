@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from service.routes.receiving import TIMEOUT_PARAMETER
 from service.schemas import Problem, UpscaleBatch, UpscaleResult
 
 _IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp")
@@ -30,13 +31,7 @@ REQUEST: dict[str, Any] = {
         {"name": "scale", "in": "query", "required": False, "schema": _SCALE},
         {"name": "model", "in": "query", "required": False, "schema": _MODEL},
         {"name": "readout", "in": "query", "required": False, "schema": _READOUT},
-        {
-            "name": "X-Request-Timeout-Ms",
-            "in": "header",
-            "required": False,
-            "schema": {"type": "integer", "minimum": 1},
-            "description": "Deadline: past it the answer is 504 and nothing more is computed.",
-        },
+        TIMEOUT_PARAMETER,
     ],
     "requestBody": {
         "required": True,
