@@ -204,7 +204,6 @@ def main() -> None:
     options = parser.parse_args()
     if options.model_root:
         os.environ["AFFECTSR_MODEL_ROOT"] = options.model_root
-    os.environ.setdefault("AFFECTSR_EMOTION_MODEL", "emotion-mobilefacenet")
     os.environ["AFFECTSR_MIN_FACE_CONFIDENCE"] = "0"  # noise shows no face
     settings = Settings()
     print(
