@@ -34,6 +34,15 @@ PROBLEMS: dict[type[ServiceError], ProblemKind] = {
     errors.EmptyBodyError: ProblemKind(400, "empty-body", "The request has no image"),
     errors.MalformedBodyError: ProblemKind(400, "malformed-body", "The body cannot be read"),
     errors.BodyTooLargeError: ProblemKind(413, "body-too-large", "The body is too large"),
+    errors.CorruptArchiveError: ProblemKind(
+        400, "corrupt-archive", "The archive cannot be unpacked"
+    ),
+    errors.ArchiveTooLargeError: ProblemKind(
+        413, "archive-too-large", "The archive unpacks to too much"
+    ),
+    errors.AmbiguousNamesError: ProblemKind(
+        422, "ambiguous-names", "Two results would have one name"
+    ),
     errors.UnsupportedMediaTypeError: ProblemKind(
         415, "unsupported-media-type", "The body is of a type that is not read here"
     ),

@@ -42,6 +42,18 @@ class BodyTooLargeError(RequestError):
     """The body has more bytes than the service takes."""
 
 
+class CorruptArchiveError(RequestError):
+    """The bytes are no zip archive that can be unpacked safely."""
+
+
+class ArchiveTooLargeError(RequestError):
+    """The archive unpacks to more bytes than the service takes."""
+
+
+class AmbiguousNamesError(RequestError):
+    """Two results would have one name."""
+
+
 class UnsupportedMediaTypeError(RequestError):
     """The body's content type is not one that the endpoint reads."""
 

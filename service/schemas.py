@@ -126,6 +126,9 @@ class UpscaleItem(Schema):
     """One image of several: its result or its problem."""
 
     index: int = Field(description="Place of the image in the request, from 0.")
+    name: str | None = Field(
+        None, description="Of the image's file in the archive that was sent; null if none was."
+    )
     result: UpscaleResult | UpscaleResultFile | None = None
     problem: Problem | None = None
 

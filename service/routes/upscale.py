@@ -12,8 +12,10 @@ from service.routes.services import Services, services_of
 from service.routes.timing import answer_timed
 from service.routes.upscale_openapi import REQUEST, RESPONSES
 from service.routes.upscale_reply import (
+    ZIP,
     choose_reply_type,
     enclosed_image_type,
+    name_results,
     reply_with_one,
     reply_with_several,
 )
@@ -35,7 +37,8 @@ async def upscale(request: Request) -> Response:
     Send the image as the body (`Content-Type: image/jpeg`, `image/png` or `image/webp`), or one
     or more as file parts named `image` of a multipart form. The result comes back as the `Accept`
     header asks: JPEG by default, WebP, PNG, or JSON with the file in base64; several as JSON or as
-    a zip archive.
+    a zip archive. A zip archive of images as the body (`application/zip`) comes back as one, its
+    folders and names kept, or as JSON.
 
     A crop is padded to a square by its edge pixels and resampled to the model's grid (32 px for
     x4, 16 px for x8) unless it has that size already; `X-AffectSR-Resampled` says what was done.
@@ -59,7 +62,13 @@ async def _answer(
     )
     times.record("read", services.clock() - started_at)
     accept = ", ".join(request.headers.getlist("accept"))
-    reply_type = choose_reply_type(accept, num_images=len(received.images))
+    reply_type = choose_reply_type(
+        accept, num_images=len(received.images), is_archive=received.names is not None
+    )
+    # Names that collide are told before any work.
+    files = (
+        name_results(received.names, num_images=len(received.images)) if reply_type == ZIP else None
+    )
     wants_readout = received.wants_readout
     if wants_readout is None:
         wants_readout = services.settings.readout == "expression"
@@ -72,10 +81,11 @@ async def _answer(
         deadline=deadline,
     )
     outcomes = await unless_caller_leaves(request, services.pipeline.upscale(order, times))
-    if len(outcomes) > 1:
+    if len(outcomes) > 1 or received.names is not None:
         return reply_with_several(
             outcomes,
-            reply_type,
+            names=received.names,
+            files=files,
             request_id=current_request_id(),
             describe_problem=services.describe_problem,
         )

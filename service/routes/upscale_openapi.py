@@ -50,6 +50,7 @@ REQUEST: dict[str, Any] = {
                 }
             },
             **{media_type: {"schema": _BINARY} for media_type in _IMAGE_TYPES},
+            "application/zip": {"schema": _BINARY},
         },
     },
 }
@@ -102,7 +103,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     **{
         status: {"model": Problem, "description": description}
         for status, description in {
-            400: "No image, or one that cannot be decoded.",
+            400: "No image, or one (or an archive) that cannot be decoded.",
             404: "The model is not served here.",
             406: "The result cannot have the form that Accept names.",
             408: "The body did not arrive in time.",

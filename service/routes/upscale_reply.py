@@ -4,12 +4,13 @@ import base64
 import io
 import zipfile
 from collections.abc import Callable, Sequence
+from pathlib import PurePosixPath
 
 from fastapi.responses import JSONResponse, Response
 
 from service.engine.base import Resampling
 from service.engine.readout import ExpressionReadout
-from service.errors import NotAcceptableError, ServiceError
+from service.errors import AmbiguousNamesError, NotAcceptableError, ServiceError
 from service.images import MediaType
 from service.pipeline import UpscaledFile
 from service.routes.negotiation import preferred_media_type
@@ -40,29 +41,54 @@ _ENCLOSED_TYPE: MediaType = "image/png"
 _SUFFIX = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
 
 
-def choose_reply_type(accept: str, *, num_images: int) -> str:
-    """Choose the reply's media type by the Accept header.
+def choose_reply_type(accept: str, *, num_images: int, is_archive: bool) -> str:
+    """Choose the reply's media type by the Accept header; an archive is answered by one.
 
     Raises:
         NotAcceptableError: the caller accepts nothing that this reply can be.
     """
-    offered = (*IMAGE_TYPES, JSON) if num_images == 1 else (JSON, ZIP)
+    if is_archive:
+        offered: tuple[str, ...] = (ZIP, JSON)
+    else:
+        offered = (*IMAGE_TYPES, JSON) if num_images == 1 else (JSON, ZIP)
     chosen = preferred_media_type(accept, offered)
     if chosen is not None:
         return chosen
-    if num_images == 1:
+    if offered[0] not in (ZIP, JSON):
         raise NotAcceptableError(
             f"Accept is {accept[:200]!r}; the result can be {', '.join(offered)}"
         )
     raise NotAcceptableError(
-        f"Accept is {accept[:200]!r} and the request holds {num_images} images; several results "
-        f"can only be {' or '.join(offered)}: accept one of these, or send one image a request"
+        f"Accept is {accept[:200]!r} and the request holds "
+        f"{'an archive' if is_archive else f'{num_images} images'}; several results can only be "
+        f"{' or '.join(offered)}: accept one of these, or send one image a request"
     )
 
 
 def enclosed_image_type(reply_type: str) -> MediaType:
     """The media type of the image in a reply of this type."""
     return next((known for known in IMAGE_TYPES if known == reply_type), _ENCLOSED_TYPE)
+
+
+def name_results(names: Sequence[str] | None, *, num_images: int) -> list[str]:
+    """Name the files of an archive of results: numbers, or as the images' own but for the suffix.
+
+    Raises:
+        AmbiguousNamesError: two images differ in nothing but their suffix, or in case.
+    """
+    suffix = _SUFFIX[_ENCLOSED_TYPE]
+    if names is None:
+        return [f"{index:03d}.{suffix}" for index in range(num_images)]
+    results = [str(PurePosixPath(name).with_suffix(f".{suffix}")) for name in names]
+    places: dict[str, int] = {}
+    for number, name in enumerate(results, start=1):
+        other = places.setdefault(name.casefold(), number)
+        if other != number:
+            raise AmbiguousNamesError(
+                f"files {other} and {number} of the archive would get results of one name, as they "
+                "differ in suffix or case alone; rename one, or accept application/json"
+            )
+    return results
 
 
 def reply_with_one(result: UpscaledFile, reply_type: str) -> Response:
@@ -86,46 +112,53 @@ def reply_with_one(result: UpscaledFile, reply_type: str) -> Response:
 
 def reply_with_several(
     outcomes: Sequence[UpscaledFile | ServiceError],
-    reply_type: str,
     *,
+    names: Sequence[str] | None,
+    files: Sequence[str] | None,
     request_id: str,
     describe_problem: Callable[[ServiceError], Problem],
 ) -> Response:
-    """Several images, each its result or its problem, in the request's order."""
-    if reply_type == JSON:
-        items = [
-            UpscaleItem(index=index, problem=describe_problem(outcome))
-            if isinstance(outcome, ServiceError)
-            else UpscaleItem(index=index, result=_result(outcome))
-            for index, outcome in enumerate(outcomes)
-        ]
-        batch = UpscaleBatch(request_id=request_id, items=items)
+    """Several images, each its result or its problem, in the request's order.
+
+    Args:
+        outcomes: of each image.
+        names: the images' own, where they came in an archive.
+        files: what the results are called in an archive, see `name_results`; None makes JSON.
+        request_id: of the request.
+        describe_problem: makes of an error what a caller is told.
+    """
+    items = []
+    for index, outcome in enumerate(outcomes):
+        result: UpscaleResult | UpscaleResultFile | None = None
+        if not isinstance(outcome, ServiceError):
+            result = (
+                _result(outcome)
+                if files is None
+                else UpscaleResultFile(file=files[index], **dict(_fields(outcome)))
+            )
+        items.append(
+            UpscaleItem(
+                index=index,
+                name=None if names is None else names[index],
+                result=result,
+                problem=describe_problem(outcome) if isinstance(outcome, ServiceError) else None,
+            )
+        )
+    batch = UpscaleBatch(request_id=request_id, items=items)
+    if files is None:
         return JSONResponse(batch.model_dump(mode="json", by_alias=True))
-    return Response(
-        _archive(outcomes, request_id=request_id, describe_problem=describe_problem),
-        media_type=ZIP,
-    )
+    return Response(_archive(batch, outcomes, files), media_type=ZIP)
 
 
 def _archive(
-    outcomes: Sequence[UpscaledFile | ServiceError],
-    *,
-    request_id: str,
-    describe_problem: Callable[[ServiceError], Problem],
+    batch: UpscaleBatch, outcomes: Sequence[UpscaledFile | ServiceError], files: Sequence[str]
 ) -> bytes:
     buffer = io.BytesIO()
-    items = []
     # Stored, not deflated: the images are compressed already.
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for index, outcome in enumerate(outcomes):
-            if isinstance(outcome, ServiceError):
-                items.append(UpscaleItem(index=index, problem=describe_problem(outcome)))
-                continue
-            name = f"{index:03d}.{_SUFFIX[outcome.media_type]}"
-            archive.writestr(name, outcome.data)
-            fields = UpscaleResultFile(file=name, **dict(_fields(outcome)))
-            items.append(UpscaleItem(index=index, result=fields))
-        batch = UpscaleBatch(request_id=request_id, items=items)
+        for outcome, name in zip(outcomes, files, strict=True):
+            if not isinstance(outcome, ServiceError):
+                archive.writestr(name, outcome.data)
         archive.writestr("results.json", batch.model_dump_json(by_alias=True, indent=2))
     return buffer.getvalue()
 

@@ -1,5 +1,6 @@
 """The body and parameters of POST /v1/upscale: what came over the wire -> what is wanted."""
 
+import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from dataclasses import dataclass, field
 from fastapi import Request
 from starlette.datastructures import UploadFile
 
+from service.archives import ArchiveLimits, unpack_images
 from service.errors import (
     ConflictingParametersError,
     EmptyBodyError,
@@ -25,6 +27,8 @@ from service.routes.receiving import (
 from service.settings import Settings
 
 _IMAGE_PART = "image"
+# The second is what browsers on Windows call it.
+ARCHIVE_TYPES = ("application/zip", "application/x-zip-compressed")
 _PARAMETERS = ("scale", "model", "readout")
 _READOUTS = ("expression", "none")
 # A model's reference is shorter.
@@ -33,9 +37,16 @@ _MAX_MODEL_CHARACTERS = 64
 
 @dataclass(kw_only=True)
 class ReceivedRequest:
-    """What a request holds, before anything is said about what its images are."""
+    """What a request holds, before anything is said about what its images are.
+
+    Attributes:
+        images: files as they came.
+        names: theirs in the archive that was sent; None if none was.
+        parameters: from the query and the form.
+    """
 
     images: list[bytes] = field(default_factory=list)
+    names: list[str] | None = None
     parameters: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -106,12 +117,27 @@ async def _read_body(request: Request, received: ReceivedRequest, settings: Sett
     body = await request.body()
     if not body:
         return
+    if content_type in ARCHIVE_TYPES:
+        await _unpack(received, body, settings)
+        return
     if not content_type.startswith("image/") and content_type != "application/octet-stream":
         raise UnsupportedMediaTypeError(
             f"Content-Type is {quote(content_type) if content_type else 'missing'}; send "
-            "image/jpeg, image/png, image/webp or multipart/form-data"
+            "image/jpeg, image/png, image/webp, application/zip or multipart/form-data"
         )
     received.images.append(body)
+
+
+async def _unpack(received: ReceivedRequest, body: bytes, settings: Settings) -> None:
+    limits = ArchiveLimits(
+        max_images=settings.max_images_per_request,
+        max_image_bytes=settings.max_image_bytes,
+        # Unpacked images are held as a body's are, so they may not be more.
+        max_total_bytes=settings.max_body_bytes,
+    )
+    files = await asyncio.to_thread(unpack_images, body, limits)
+    received.images = [file.data for file in files]
+    received.names = [file.name for file in files]
 
 
 async def _read_multipart(request: Request, received: ReceivedRequest, settings: Settings) -> None:
