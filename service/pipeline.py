@@ -11,16 +11,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from service.catalogue import ModelCatalogue
-from service.engine.base import ServedModel, UpscaledImage
-from service.engine.readout import ExpressionReadout, Upscaled
+from service.engine.base import Resampling, ServedModel
+from service.engine.readout import Upscaled
 from service.engine_room import EngineRoom, StageTimes
 from service.errors import CapacityError, ServiceError
 from service.images import DecodedImage, MediaType, resize_alpha
+from service.readings import describe_readout
+from service.schemas import Resampled, Size, UpscaledFields
 
 AlphaTreatment = Literal["none", "kept", "on-white"]
-
-ReadoutAbsence = Literal["none", "no-classifier", "failed"]
-"""Why a result has no readout: not asked for, nothing to read with, no probabilities came out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,18 +45,10 @@ class UpscaleOrder:
 
 @dataclass(frozen=True, kw_only=True)
 class UpscaledFile:
-    """One upscaled image as a file, and how it came to be."""
+    """One upscaled image as a file, and how it came to be, as replies tell it."""
 
     data: bytes
-    media_type: MediaType
-    width: int
-    height: int
-    input_width: int
-    input_height: int
-    alpha: AlphaTreatment
-    model: ServedModel
-    upscaled: UpscaledImage
-    readout: ExpressionReadout | ReadoutAbsence
+    fields: UpscaledFields
 
 
 class UpscalePipeline:
@@ -125,24 +116,31 @@ class UpscalePipeline:
             treatment = "on-white" if media_type == "image/jpeg" else "kept"
             alpha = resize_alpha(image.alpha, width=width, height=height)
         data = await self._room.encode(rgb, media_type, alpha=alpha, times=times)
-        return UpscaledFile(
-            data=data,
-            media_type=media_type,
-            width=width,
-            height=height,
-            input_width=image.width,
-            input_height=image.height,
+        resampling, readout = upscaled.image.resampling, upscaled.readout
+        fields = UpscaledFields(
+            model=model.reference,
+            scale=model.scale,
+            landmarks=upscaled.image.landmark_source,
+            landmark_confidence=upscaled.image.landmark_confidence,
+            input=Size(width=image.width, height=image.height),
+            output=Size(width=width, height=height),
+            resampled=None if resampling is None else _describe_resampling(resampling),
             alpha=treatment,
-            model=model,
-            upscaled=upscaled.image,
-            readout=self._readout(upscaled, order),
+            media_type=media_type,
+            readout="expression" if readout is not None else self._why_unread(order),
+            expression=None if readout is None else describe_readout(readout),
         )
+        return UpscaledFile(data=data, fields=fields)
 
-    def _readout(
-        self, upscaled: Upscaled, order: UpscaleOrder
-    ) -> ExpressionReadout | ReadoutAbsence:
+    def _why_unread(self, order: UpscaleOrder) -> Literal["none", "no-classifier", "failed"]:
+        """Not asked for, nothing to read with, or no probabilities came out."""
         if not order.wants_readout:
             return "none"
-        if self.classifier is None:
-            return "no-classifier"
-        return upscaled.readout or "failed"
+        return "no-classifier" if self.classifier is None else "failed"
+
+
+def _describe_resampling(resampling: Resampling) -> Resampled:
+    return Resampled(
+        from_size=Size(width=resampling.from_width, height=resampling.from_height),
+        to_size=Size(width=resampling.to_width, height=resampling.to_height),
+    )

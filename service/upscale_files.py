@@ -5,16 +5,15 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from model_store.emotion.classifier import EMOTIONS
 from service.app import open_store
-from service.engine.readout import ExpressionReadout
 from service.engine.torch_engine import load_torch_engine
 from service.engine_room import StageTimes, open_engine_room
 from service.errors import ServiceError
 from service.images import MediaType
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
-from service.pipeline import ReadoutAbsence, UpscaledFile, UpscaleOrder, UpscalePipeline
+from service.pipeline import UpscaledFile, UpscaleOrder, UpscalePipeline
+from service.schemas import Expression
 from service.settings import Settings
 
 _MEDIA_TYPES: dict[str, MediaType] = {
@@ -103,26 +102,28 @@ async def _upscale_one(pipeline: UpscalePipeline, job: FileJob, order: UpscaleOr
 
 
 def _describe(job: FileJob, result: UpscaledFile, *, seconds: float) -> str:
-    resampling = result.upscaled.resampling
-    confidence = result.upscaled.landmark_confidence
+    fields = result.fields
+    confidence = fields.landmark_confidence
     parts = [
-        result.model.reference,
-        f"{result.input_width}x{result.input_height} -> {result.width}x{result.height}",
-        f"landmarks: {result.upscaled.landmark_source}"
+        fields.model,
+        f"{fields.input.width}x{fields.input.height} -> "
+        f"{fields.output.width}x{fields.output.height}",
+        f"landmarks: {fields.landmarks}"
         + ("" if confidence is None else f" (confidence {confidence:.2f})"),
-        *_describe_readout(result.readout),
+        *_describe_expression(fields.expression),
         f"{seconds * 1000:.0f} ms",
     ]
-    if resampling is not None:
-        parts.insert(2, f"resampled to {resampling.to_width}x{resampling.to_height} first")
+    if fields.resampled is not None:
+        grid = fields.resampled.to_size
+        parts.insert(2, f"resampled to {grid.width}x{grid.height} first")
     return f"{job.target}: {', '.join(parts)}"
 
 
-def _describe_readout(readout: ExpressionReadout | ReadoutAbsence) -> list[str]:
-    if not isinstance(readout, ExpressionReadout):
+def _describe_expression(expression: Expression | None) -> list[str]:
+    if expression is None:
         return []
-    result, given = (EMOTIONS[reading.top_class] for reading in (readout.result, readout.input))
-    return [f"expression: {result}" + ("" if readout.agrees else f" (input: {given})")]
+    result, given = expression.result.expression, expression.input.expression
+    return [f"expression: {result}" + ("" if expression.agrees else f" (input: {given})")]
 
 
 def _target_name(source: Path) -> str:

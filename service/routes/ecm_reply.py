@@ -7,7 +7,7 @@ from model_store.emotion.classifier import EMOTIONS
 from model_store.emotion.ecm import EcmResult, ExpressionSums
 from service.ecm_pipeline import Comparison
 from service.pair_sets import AddedPairs, PairSet, PairSetEntry, SetClassifier
-from service.routes.readings import describe_classifier, describe_reading
+from service.readings import describe_classifier, describe_reading
 from service.schemas import (
     AddedToSet,
     ClassifierVersion,

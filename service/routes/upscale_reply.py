@@ -8,23 +8,13 @@ from pathlib import PurePosixPath
 
 from fastapi.responses import JSONResponse, Response
 
-from service.engine.base import Resampling
-from service.engine.readout import ExpressionReadout
 from service.errors import AmbiguousNamesError, NotAcceptableError, ServiceError
 from service.images import MediaType
 from service.pipeline import UpscaledFile
 from service.routes.negotiation import preferred_media_type
-from service.routes.readings import (
-    describe_classifier,
-    describe_reading,
-    landmark_source,
-    top_expression,
-)
 from service.schemas import (
-    Expression,
     Problem,
     Resampled,
-    Size,
     UpscaleBatch,
     UpscaledFields,
     UpscaleItem,
@@ -97,16 +87,16 @@ def reply_with_one(result: UpscaledFile, reply_type: str) -> Response:
         response: Response = JSONResponse(_result(result).model_dump(mode="json", by_alias=True))
     else:
         response = Response(result.data, media_type=reply_type)
-    resampling = result.upscaled.resampling
-    confidence = result.upscaled.landmark_confidence
-    response.headers["X-AffectSR-Model"] = result.model.reference
-    response.headers["X-AffectSR-Scale"] = str(result.model.scale)
-    response.headers["X-AffectSR-Landmarks"] = result.upscaled.landmark_source
-    if confidence is not None:
-        response.headers["X-AffectSR-Landmark-Confidence"] = f"{confidence:.3f}"
-    response.headers["X-AffectSR-Resampled"] = _describe(resampling) if resampling else "no"
-    response.headers["X-AffectSR-Alpha"] = result.alpha
-    response.headers.update(_readout_headers(result))
+    fields = result.fields
+    response.headers["X-AffectSR-Model"] = fields.model
+    response.headers["X-AffectSR-Scale"] = str(fields.scale)
+    response.headers["X-AffectSR-Landmarks"] = fields.landmarks
+    if fields.landmark_confidence is not None:
+        response.headers["X-AffectSR-Landmark-Confidence"] = f"{fields.landmark_confidence:.3f}"
+    resampled = fields.resampled
+    response.headers["X-AffectSR-Resampled"] = "no" if resampled is None else _describe(resampled)
+    response.headers["X-AffectSR-Alpha"] = fields.alpha
+    response.headers.update(_readout_headers(fields))
     return response
 
 
@@ -134,7 +124,7 @@ def reply_with_several(
             result = (
                 _result(outcome)
                 if files is None
-                else UpscaleResultFile(file=files[index], **dict(_fields(outcome)))
+                else UpscaleResultFile(file=files[index], **dict(outcome.fields))
             )
         items.append(
             UpscaleItem(
@@ -163,70 +153,31 @@ def _archive(
     return buffer.getvalue()
 
 
-def _readout_headers(result: UpscaledFile) -> dict[str, str]:
-    readout = result.readout
-    if not isinstance(readout, ExpressionReadout):
-        return {"X-AffectSR-Readout": readout}
-    headers = {
-        "X-AffectSR-Readout": "expression",
-        "X-AffectSR-Classifier": readout.classifier.reference,
-        "X-AffectSR-Expression-Agrees": "yes" if readout.agrees else "no",
-    }
-    for prefix, reading in (("", readout.result), ("Input-", readout.input)):
+def _readout_headers(fields: UpscaledFields) -> dict[str, str]:
+    expression = fields.expression
+    headers: dict[str, str] = {"X-AffectSR-Readout": fields.readout}
+    if expression is None:
+        return headers
+    classifier = expression.classifier
+    headers["X-AffectSR-Classifier"] = f"{classifier.name}@{classifier.version}"
+    headers["X-AffectSR-Expression-Agrees"] = "yes" if expression.agrees else "no"
+    for prefix, reading in (("", expression.result), ("Input-", expression.input)):
         name = f"X-AffectSR-{prefix}Expression"
-        headers[name] = top_expression(reading)
-        headers[f"{name}-Probability"] = f"{reading.probabilities.max():.3f}"
-        headers[f"{name}-Landmarks"] = landmark_source(reading)
-    if readout.kept_probability is not None:
-        headers["X-AffectSR-Expression-Recoverable"] = "yes" if readout.is_recoverable else "no"
-        headers["X-AffectSR-Expression-Recoverable-Probability"] = f"{readout.kept_probability:.3f}"
+        headers[name] = reading.expression
+        headers[f"{name}-Probability"] = f"{max(reading.probabilities.values()):.3f}"
+        headers[f"{name}-Landmarks"] = reading.landmarks
+    if expression.recoverable_probability is not None:
+        name = "X-AffectSR-Expression-Recoverable"
+        headers[name] = "yes" if expression.recoverable else "no"
+        headers[f"{name}-Probability"] = f"{expression.recoverable_probability:.3f}"
     return headers
 
 
 def _result(result: UpscaledFile) -> UpscaleResult:
     encoded = base64.b64encode(result.data).decode("ascii")
-    return UpscaleResult(image_base64=encoded, **dict(_fields(result)))
+    return UpscaleResult(image_base64=encoded, **dict(result.fields))
 
 
-def _fields(result: UpscaledFile) -> UpscaledFields:
-    resampling = result.upscaled.resampling
-    return UpscaledFields(
-        model=result.model.reference,
-        scale=result.model.scale,
-        landmarks=result.upscaled.landmark_source,
-        landmark_confidence=result.upscaled.landmark_confidence,
-        input=Size(width=result.input_width, height=result.input_height),
-        output=Size(width=result.width, height=result.height),
-        resampled=None if resampling is None else _resampled(resampling),
-        alpha=result.alpha,
-        media_type=result.media_type,
-        readout="expression" if isinstance(result.readout, ExpressionReadout) else result.readout,
-        expression=_expression(result.readout)
-        if isinstance(result.readout, ExpressionReadout)
-        else None,
-    )
-
-
-def _expression(readout: ExpressionReadout) -> Expression:
-    return Expression(
-        classifier=describe_classifier(readout.classifier),
-        result=describe_reading(readout.result),
-        input=describe_reading(readout.input),
-        agrees=readout.agrees,
-        recoverable_probability=readout.kept_probability,
-        recoverable=readout.is_recoverable,
-    )
-
-
-def _resampled(resampling: Resampling) -> Resampled:
-    return Resampled(
-        from_size=Size(width=resampling.from_width, height=resampling.from_height),
-        to_size=Size(width=resampling.to_width, height=resampling.to_height),
-    )
-
-
-def _describe(resampling: Resampling) -> str:
-    return (
-        f"{resampling.from_width}x{resampling.from_height} -> "
-        f"{resampling.to_width}x{resampling.to_height}"
-    )
+def _describe(resampled: Resampled) -> str:
+    before, after = resampled.from_size, resampled.to_size
+    return f"{before.width}x{before.height} -> {after.width}x{after.height}"
