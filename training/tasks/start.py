@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from model_store.affectsrnet.network import LANDMARK_BRANCH_PREFIXES
 from model_store.emotion.ddamfn import DDAMFN
-from model_store.emotion.identity_transplant import transplant_identity
+from model_store.emotion.mobilefacenet_transplant import transplant_expressions, transplant_identity
 from model_store.emotion.identity_weights import load_identity_backbone
 from model_store.emotion.mobilefacenet import MobileFaceNetClassifier, MobileFaceNetConfig
 from model_store.errors import ModelStoreError
@@ -20,6 +20,7 @@ _BACKBONE_SUFFIX = ":backbone"
 _IDENTITY_SUFFIX = ".ckpt"
 # What an identity network gives to each classifier; the rest is new.
 _IDENTITY_PARTS = ("backbone.", "pool.")
+_HEADS_PREFIX = "heads."
 
 
 def initialise_from(network: nn.Module, start: str, *, store: ModelStore) -> list[str]:
@@ -30,7 +31,8 @@ def initialise_from(network: nn.Module, start: str, *, store: ModelStore) -> lis
         start: A published version (``NAME@VERSION``), a ``.safetensors`` file, or a run's
             checkpoint (``.pt``), of which the weight average is taken. With ``:backbone`` behind
             it, the landmark branch is left there. For a classifier also the ``.ckpt`` of a
-            MobileFaceNet that tells identities apart.
+            MobileFaceNet that tells identities apart; for a DDAMFN also a published version of a
+            MobileFaceNet that tells expressions apart.
         store: Where published versions are looked up.
 
     Returns:
@@ -42,8 +44,13 @@ def initialise_from(network: nn.Module, start: str, *, store: ModelStore) -> lis
     if start.endswith(_IDENTITY_SUFFIX):
         return _start_from_identity(network, start)
     try:
+        if isinstance(network, DDAMFN) and _is_version(start):
+            smaller = store.load(start).module
+            if isinstance(smaller, MobileFaceNetClassifier):
+                transplant_expressions(network, smaller)
+                return sorted(k for k in network.state_dict() if k.startswith(_HEADS_PREFIX))
         weights = _load_weights(start, store)
-    except (ModelStoreError, SafetensorError, OSError) as error:
+    except (ModelStoreError, SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"--init {start}: {error}") from error
     own = network.state_dict()
     alien = [k for k, v in weights.items() if k not in own or own[k].shape != v.shape]
@@ -58,6 +65,10 @@ def initialise_from(network: nn.Module, start: str, *, store: ModelStore) -> lis
         )
     network.load_state_dict({key: value.float() for key, value in weights.items()}, strict=False)
     return sorted(set(own) - set(weights))
+
+
+def _is_version(start: str) -> bool:
+    return not start.endswith((_BACKBONE_SUFFIX, ".safetensors", ".pt"))
 
 
 def _load_weights(start: str, store: ModelStore) -> dict[str, Tensor]:

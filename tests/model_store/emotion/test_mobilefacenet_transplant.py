@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from model_store.emotion.ddamfn import DDAMFN
-from model_store.emotion.identity_transplant import transplant_identity
+from model_store.emotion.mobilefacenet_transplant import transplant_identity
 from model_store.emotion.identity_weights import load_identity_backbone
 from model_store.emotion.mixed_feature_net import DDAMFNConfig
 from model_store.emotion.mobilefacenet import (

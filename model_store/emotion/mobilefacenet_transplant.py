@@ -1,4 +1,4 @@
-"""Puts an identity-trained MobileFaceNet into a DDAMFN, which then starts by computing the same.
+"""Puts a trained MobileFaceNet into a DDAMFN, which then starts by computing the same.
 
 MixedFeatureNet is a MobileFaceNet with more blocks, wider last stages, larger depthwise kernels
 and gates. A 3 x 3 kernel with zeros around it is a larger kernel; a residual block with a gain of 0
@@ -63,6 +63,20 @@ def transplant_identity(network: DDAMFN, identity: MobileFaceNetClassifier) -> N
             nn.init.zeros_(block.project.norm.weight)
     _transplant_pointwise(target.last, source.last)
     _transplant_pool(network.pool, identity.pool)
+
+
+@torch.no_grad()
+def transplant_expressions(network: DDAMFN, classifier: MobileFaceNetClassifier) -> None:
+    """Let a DDAMFN start as a MobileFaceNet that tells expressions apart: its classes come along.
+
+    The attention heads stay as they are, so the start is as good as their untrained attention is
+    even.
+
+    Raises:
+        ValueError: the MobileFaceNet does not fit into the DDAMFN.
+    """
+    transplant_identity(network, classifier)
+    network.classes.load_state_dict(classifier.classes.state_dict())
 
 
 def _require_room(ours: DDAMFNConfig, theirs: MobileFaceNetConfig) -> None:
