@@ -14,7 +14,7 @@ from model_store.architectures import classifier_from
 from model_store.emotion.mixed_feature_net import DDAMFNConfig
 from model_store.emotion.mobilefacenet import MobileFaceNetConfig
 from model_store.landmarks.landmarker import Landmarker, LandmarkerConfig
-from model_store.store import ModelStore
+from model_store.store import DEFAULT_ROOT, ModelStore
 from tests.published import publish_untrained
 from tests.training.conftest import MakePack
 from tests.training.runs import run
@@ -126,6 +126,21 @@ def test_a_classifier_starts_from_a_network_of_identities(data_root: Path) -> No
     reference = classifier_from(DDAMFNConfig())
     new = initialise_from(reference, start, store=ModelStore(data_root))
     assert {name.split(".")[0] for name in new} == {"classes", "heads", "temperature"}
+
+
+def test_a_ddamfn_starts_from_a_published_classifier_of_expressions() -> None:
+    network = classifier_from(DDAMFNConfig())
+    published = ModelStore(DEFAULT_ROOT)
+    new = initialise_from(network, "emotion-mobilefacenet@1", store=published)
+    assert {name.split(".")[0] for name in new} == {"heads"}
+    wanted = published.load("emotion-mobilefacenet@1").module.state_dict()["classes.weight"]
+    assert torch.equal(network.classes.weight, wanted)
+
+
+def test_a_ddamfn_without_room_refuses_a_published_classifier() -> None:
+    network = classifier_from(DDAMFNConfig(depthwise_norm=False))
+    with pytest.raises(CheckpointError, match=r"emotion-mobilefacenet@1: depthwise_norm is False"):
+        initialise_from(network, "emotion-mobilefacenet@1", store=ModelStore(DEFAULT_ROOT))
 
 
 def test_only_classifiers_start_from_identities(tiny_config: TrainConfig, tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from model_store.affectsrnet.network import LANDMARK_BRANCH_PREFIXES
 from model_store.emotion.ddamfn import DDAMFN
-from model_store.emotion.mobilefacenet_transplant import transplant_expressions, transplant_identity
 from model_store.emotion.identity_weights import load_identity_backbone
 from model_store.emotion.mobilefacenet import MobileFaceNetClassifier, MobileFaceNetConfig
+from model_store.emotion.mobilefacenet_transplant import transplant_expressions, transplant_identity
 from model_store.errors import ModelStoreError
 from model_store.store import ModelStore
 from training.checkpoint import load_checkpoint

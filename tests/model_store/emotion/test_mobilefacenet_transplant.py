@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from model_store.emotion.ddamfn import DDAMFN
-from model_store.emotion.mobilefacenet_transplant import transplant_identity
 from model_store.emotion.identity_weights import load_identity_backbone
 from model_store.emotion.mixed_feature_net import DDAMFNConfig
 from model_store.emotion.mobilefacenet import (
@@ -15,6 +14,7 @@ from model_store.emotion.mobilefacenet import (
     MobileFaceNetConfig,
     normalise_pixels,
 )
+from model_store.emotion.mobilefacenet_transplant import transplant_expressions, transplant_identity
 from tests.model_store.emotion.identity_reference import (
     PUBLISHED_HALVING,
     PUBLISHED_RESIDUAL,
@@ -106,6 +106,22 @@ def test_what_is_new_learns(identity: MobileFaceNetClassifier) -> None:
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
         assert float(parameter.grad.abs().sum()) > 0, name
+
+
+def test_with_even_heads_the_transplant_tells_what_the_classifier_tells() -> None:
+    torch.manual_seed(1)
+    classifier = MobileFaceNetClassifier(MobileFaceNetConfig()).eval()
+    network = DDAMFN(DDAMFNConfig()).eval()
+    transplant_expressions(network, classifier)
+    for gates in (head.get_submodule("gates") for head in network.heads):
+        for name, parameter in gates.named_parameters():
+            if "gate" in name:
+                torch.nn.init.zeros_(parameter)
+    crops = torch.rand(2, 3, 112, 112)
+    with torch.no_grad():
+        found, wanted = network(crops), classifier(crops)
+    # The classifier sees 96 of the 112 columns, and other colours behind the border.
+    assert float((found - wanted).abs().mean()) < 0.2 * float(wanted.std())
 
 
 def test_the_heads_stay_apart(identity: MobileFaceNetClassifier) -> None:
