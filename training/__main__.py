@@ -45,6 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     blend.add_argument("target", type=Path, help="folder for the blended weights")
     blend.add_argument("--start", help="what the run started from, if it was a file")
     blend.add_argument("--shares", type=float, nargs="+", help="parts of the way to try")
+    blend.add_argument(
+        "--max-psnr-cost", type=float, metavar="DB", help="leave out shares that cost more PSNR"
+    )
     blend.add_argument("--min-sharpness", type=float, help="of validation faces, if not the run's")
     blend.add_argument("--packs", type=Path, default=Path("packs"), help="folder of face packs")
     blend.set_defaults(run=_blend)
@@ -276,6 +279,7 @@ def _blend(options: argparse.Namespace) -> int:
         start=options.start,
         shares=options.shares or DEFAULT_SHARES,
         min_sharpness=options.min_sharpness,
+        max_psnr_cost_db=options.max_psnr_cost,
         packs_root=options.packs,
         store=ModelStore(),
         notify=print,
@@ -285,5 +289,19 @@ def _blend(options: argparse.Namespace) -> int:
     return 0
 
 
+def _end_process(status: int) -> None:
+    """Exit; of several processes that torchrun started, without the interpreter's clean-up.
+
+    By then all is written and the processes have parted. What is left is the end of libraries'
+    threads, and one of theirs once aborted a process there, which made a failure of a finished
+    training.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    _end_process(main())

@@ -4,7 +4,7 @@ A short fine-tuning moves well-annealed weights by signal and by noise alike; pa
 does better than all of it (WiSE-FT, Wortsman et al., CVPR 2022, arXiv:2109.01903).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +28,7 @@ def blend_with_start(
     start: str | None = None,
     shares: Sequence[float] = DEFAULT_SHARES,
     min_sharpness: float | None = None,
+    max_psnr_cost_db: float | None = None,
     packs_root: Path,
     store: ModelStore,
     notify: Callable[[str], None],
@@ -41,6 +42,8 @@ def blend_with_start(
         start: What the run started from, where its checkpoint names only a file.
         shares: Parts of the way to try, each above 0 and up to 1.
         min_sharpness: Softer validation faces are left out; None leaves that to the run.
+        max_psnr_cost_db: Shares whose PSNR on the validation slice is further below the start's are
+            left out; None leaves none out.
         packs_root: Folder of the packs that the run learnt from.
         store: Where published versions are looked up.
         notify: Is told each score.
@@ -52,7 +55,8 @@ def blend_with_start(
 
     Raises:
         CheckpointError: the run started from nothing or from other tensors, its start is not to be
-            had, a share is out of bounds, ``target`` exists, or no share is better than the start.
+            had, a share is out of bounds, ``target`` exists, the run has no PSNR and its cost is
+            bounded, or no share is better than the start.
     """
     if not shares or not all(0 < share <= 1 for share in shares):
         raise CheckpointError(f"shares are {list(shares)}; give some, each above 0 and up to 1")
@@ -84,10 +88,17 @@ def blend_with_start(
         )
     first = {name: value.clone() for name, value in network.state_dict().items()}
     scores: dict[float, float] = {}
+    least_psnr_db = None
     for share in (0.0, *sorted(set(shares))):
         network.load_state_dict(interpolate(first, checkpoint.ema, share=share))
-        scores[share] = task.validate(network, "validation")[task.score_name]
-        notify(f"{share:.3f} of the way: {task.score_name} {scores[share]:.4f}")
+        measured = task.validate(network, "validation")
+        notify(f"{share:.3f} of the way: {_describe(measured)}")
+        if max_psnr_cost_db is not None:
+            if least_psnr_db is None:
+                least_psnr_db = _psnr_of(measured, run) - max_psnr_cost_db
+            if _psnr_of(measured, run) < least_psnr_db:
+                continue
+        scores[share] = measured[task.score_name]
     best = max(scores, key=lambda share: scores[share])
     if best == 0:
         raise CheckpointError(f"no share of {run} is better than its start; nothing was written")
@@ -101,6 +112,16 @@ def blend_with_start(
     )
     save_checkpoint(target / BEST_NAME, blended)
     return best
+
+
+def _describe(measured: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4f}" for name, value in measured.items())
+
+
+def _psnr_of(measured: Mapping[str, float], run: Path) -> float:
+    if "psnr_db" not in measured:
+        raise CheckpointError(f"{run} learnt no images; leave out the bound of what they may cost")
+    return measured["psnr_db"]
 
 
 def interpolate(

@@ -1,9 +1,10 @@
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from model_store.store import ModelStore
 from tests.training.conftest import MakePack
@@ -13,7 +14,7 @@ from training.checkpoint import BEST_NAME, LAST_NAME, load_checkpoint, save_chec
 from training.config import TrainConfig
 from training.data.datasets import FaceDataset
 from training.errors import CheckpointError
-from training.tasks.build import build_task
+from training.tasks.build import build_network_of, build_task
 
 
 class Finished:
@@ -35,6 +36,7 @@ class Finished:
         start: str | None = "",
         shares: tuple[float, ...] = (0.5, 1.0),
         min_sharpness: float | None = None,
+        max_psnr_cost_db: float | None = None,
     ) -> tuple[float, list[str]]:
         lines: list[str] = []
         share = blend_with_start(
@@ -43,6 +45,7 @@ class Finished:
             start=str(self.start) if start == "" else start,
             shares=shares,
             min_sharpness=min_sharpness,
+            max_psnr_cost_db=max_psnr_cost_db,
             packs_root=self.packs,
             store=self.store,
             notify=lines.append,
@@ -94,6 +97,46 @@ def test_share_may_be_chosen_on_the_sharper_validation_faces(
     assert on_all != on_sharp
     blended = load_checkpoint(tmp_path / "sharp" / BEST_NAME)
     assert blended.config.data.min_validation_sharpness == 3.0
+
+
+@dataclass
+class CostlyTask:
+    """Where each step of the way makes the score better by 1 and costs 2 dB."""
+
+    network: nn.Module
+    score_name: str = "negative_loss"
+    tried: int = 0
+
+    def validate(self, network: nn.Module, split: str) -> dict[str, float]:
+        assert (network, split) == (self.network, "validation")
+        self.tried += 1
+        return {"psnr_db": 30.0 - 2 * self.tried, "negative_loss": float(self.tried)}
+
+
+@pytest.mark.parametrize(("cost_db", "kept"), [(None, 1.0), (6.0, 0.75), (5.9, 0.5)])
+def test_share_that_costs_too_much_psnr_is_left_out(
+    finished: Finished,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cost_db: float | None,
+    kept: float,
+) -> None:
+    network = build_network_of(load_checkpoint(finished.folder / LAST_NAME).config)
+    monkeypatch.setattr("training.blend.build_task", lambda *_, **__: CostlyTask(network))
+    shares = (0.25, 0.5, 0.75, 1.0)
+    share, lines = finished.blend(tmp_path / "cut", shares=shares, max_psnr_cost_db=cost_db)
+    assert share == kept
+    assert lines[1] == "0.250 of the way: psnr_db 26.0000, negative_loss 2.0000"
+
+
+def test_cost_of_a_run_without_images_cannot_be_bounded(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = CostlyTask(build_network_of(load_checkpoint(finished.folder / LAST_NAME).config))
+    monkeypatch.setattr(task, "validate", lambda *_: {"negative_loss": 1.0})
+    monkeypatch.setattr("training.blend.build_task", lambda *_, **__: task)
+    with pytest.raises(CheckpointError, match="learnt no images; leave out the bound"):
+        finished.blend(tmp_path / "cut", max_psnr_cost_db=1.0)
 
 
 def test_run_that_got_nowhere_is_not_blended(finished: Finished, tmp_path: Path) -> None:

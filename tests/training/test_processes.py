@@ -132,13 +132,13 @@ def train_by_two(config: Path, packs: Path, runs: Path, *more: str) -> str:
     places = ["--packs", str(packs), "--runs", str(runs), "--device", "cpu"]
     done = subprocess.run(
         [sys.executable, *launcher, "-m", "training", "train", str(config), *places, *more],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"},
         capture_output=True,
         text=True,
         timeout=500,
         check=False,
     )
-    assert done.returncode == 0, done.stderr[-4000:]
+    assert done.returncode == 0, done.stderr[-9000:]
     return done.stdout
 
 
