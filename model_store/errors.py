@@ -5,6 +5,10 @@ class ModelStoreError(Exception):
     """A published model version cannot be found, read or trusted."""
 
 
+class StoreUnreadableError(ModelStoreError):
+    """The folder of published models cannot be listed."""
+
+
 class ModelNotFoundError(ModelStoreError):
     """No published version answers to the reference."""
 

@@ -19,7 +19,12 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from model_store.architectures import build_network, network_config
-from model_store.errors import ChecksumMismatchError, ManifestError, ModelNotFoundError
+from model_store.errors import (
+    ChecksumMismatchError,
+    ManifestError,
+    ModelNotFoundError,
+    StoreUnreadableError,
+)
 from model_store.manifest import ModelManifest, TrainingRecord, read_manifest, write_manifest
 
 DEFAULT_ROOT = Path(__file__).parent / "artifacts"
@@ -46,18 +51,23 @@ class ModelStore:
         self._root = root
 
     def names(self) -> list[str]:
-        """Names of all models that have a version, sorted."""
-        if not self._root.is_dir():
-            return []
-        found = (p.name for p in self._root.iterdir() if _NAME_PATTERN.fullmatch(p.name))
+        """Names of all models that have a version, sorted.
+
+        Raises:
+            StoreUnreadableError: the folder, or one in it, may not be read.
+        """
+        found = (name for name in _folders_in(self._root) if _NAME_PATTERN.fullmatch(name))
         return sorted(name for name in found if self.versions(name))
 
     def versions(self, name: str) -> list[str]:
-        """Versions of a model, oldest first; empty for an unknown name."""
-        folder = self._root / name
-        if not _NAME_PATTERN.fullmatch(name) or not folder.is_dir():
+        """Versions of a model, oldest first; empty for an unknown name.
+
+        Raises:
+            StoreUnreadableError: the model's folder may not be read.
+        """
+        if not _NAME_PATTERN.fullmatch(name):
             return []
-        found = (p.name for p in folder.iterdir() if p.is_dir())
+        found = _folders_in(self._root / name)
         return sorted((v for v in found if _VERSION_PATTERN.fullmatch(v)), key=int)
 
     def manifests(self) -> list[ModelManifest]:
@@ -197,6 +207,19 @@ class ModelStore:
 
     def _folder(self, name: str, version: str) -> Path:
         return self._root / name / version
+
+
+def _folders_in(folder: Path) -> list[str]:
+    """Names of the folders in one; none where it is not there."""
+    try:
+        return [path.name for path in folder.iterdir() if path.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise StoreUnreadableError(
+            f"{folder} cannot be read ({error.strerror}); let the user of this process read and "
+            "enter it and all that is in it (chmod -R a+rX), or look at how it is mounted"
+        ) from error
 
 
 def _verify_checksum(path: Path, manifest: ModelManifest) -> None:

@@ -27,7 +27,7 @@ from service.metrics import Metrics
 from service.middleware import DeclaredLengthMiddleware, RequestMiddleware
 from service.pair_sets import MemoryPairSets, PairSetStore, RedisPairSets, SetLimits
 from service.pipeline import UpscalePipeline
-from service.redis_connection import open_redis
+from service.redis_connection import open_redis, report_silent_redis
 from service.routes import ecm, ecm_sets, health, models, open_inference, upscale
 from service.routes.services import Services, services_in
 from service.settings import Settings
@@ -89,6 +89,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
+            await _report_silent_redis(settings)
             async with (
                 open_gate(settings, clock=clock) as services.gate,
                 aclosing(open_pair_sets(settings, clock=clock)) as sets,
@@ -175,6 +176,14 @@ def open_pair_sets(settings: Settings, *, clock: Callable[[], float]) -> PairSet
         settings.redis_url.get_secret_value(), timeout_seconds=settings.redis_timeout_ms / 1000
     )
     return RedisPairSets(redis, limits)
+
+
+async def _report_silent_redis(settings: Settings) -> None:
+    if settings.redis_url is not None:
+        await report_silent_redis(
+            settings.redis_url.get_secret_value(),
+            timeout_seconds=settings.redis_timeout_ms / 1000,
+        )
 
 
 def _add_docs(app: FastAPI) -> None:

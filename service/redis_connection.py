@@ -4,11 +4,18 @@ redis-py by itself waits seconds and repeats commands; a caller of ours would wa
 was repeated might be done twice.
 """
 
+import logging
+from contextlib import aclosing
+from urllib.parse import urlsplit
+
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 
 from service.errors import StartupError
+
+logger = logging.getLogger(__name__)
 
 _MAX_CONNECTIONS = 16
 
@@ -25,6 +32,7 @@ def open_redis(url: str, *, timeout_seconds: float) -> Redis:
             password.
     """
     try:
+        _check_database(url)
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=_MAX_CONNECTIONS,
@@ -35,8 +43,40 @@ def open_redis(url: str, *, timeout_seconds: float) -> Redis:
             protocol=2,
             decode_responses=True,
         )
-    except ValueError as error:
+        # Refuses options that the URL should not have; it connects to nothing yet.
+        pool.connection_class(**pool.connection_kwargs)
+    except (ValueError, TypeError, RedisError) as error:
         raise StartupError(
             f"AFFECTSR_REDIS_URL cannot be read ({error}); it must look like redis://HOST:6379/0"
         ) from error
     return Redis.from_pool(pool)
+
+
+async def report_silent_redis(url: str, *, timeout_seconds: float) -> None:
+    """Tell the log where Redis does not answer as it should; no reason not to start.
+
+    Raises:
+        StartupError: see `open_redis`.
+    """
+    async with aclosing(open_redis(url, timeout_seconds=timeout_seconds)) as redis:
+        try:
+            await redis.ping()
+        except (RedisError, OSError, TimeoutError) as error:
+            logger.warning(
+                "the Redis that AFFECTSR_REDIS_URL names does not answer now: %s (%s); the service "
+                "starts without it and asks again whenever it is needed",
+                error,
+                type(error).__name__,
+            )
+
+
+def _check_database(url: str) -> None:
+    """Refuse a database that is no number; redis-py would take 0 without a word.
+
+    Raises:
+        ValueError: it is none.
+    """
+    parts = urlsplit(url)
+    name = parts.path.strip("/")
+    if parts.scheme in ("redis", "rediss") and name and not name.isdecimal():
+        raise ValueError(f"its database is {name!r} and must be a number")

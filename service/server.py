@@ -89,7 +89,17 @@ class SignalledServer(uvicorn.Server):
             _end_process("the process ends without waiting for what it was working on")
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+        except SystemExit:  # uvicorn has logged why
+            if not self.lifespan.should_exit:
+                logger.error(
+                    "cannot start: AFFECTSR_HTTP_HOST=%s with AFFECTSR_HTTP_PORT=%s is no address "
+                    "to listen on, for the reason above; stop what listens there, or set others",
+                    self.config.host,
+                    self.config.port,
+                )
+            raise
         for server in self.servers:
             for listener in server.sockets:
                 host, port = listener.getsockname()[:2]

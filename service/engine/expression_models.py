@@ -11,8 +11,9 @@ from model_store.errors import ModelNotFoundError
 from model_store.landmarks.landmarker import Landmarker
 from model_store.store import LoadedModel, ModelStore
 from service.engine.base import ServedModel, ServedVersion
+from service.engine.device_faults import DeviceGuard
 from service.engine.expression_reader import ExpressionReader
-from service.errors import StartupError
+from service.errors import DeviceMemoryError, StartupError
 from service.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -25,10 +26,16 @@ def load_named(
 
     Raises:
         ModelStoreError: it is half-written or not what was published.
-        StartupError: it is not there; the message names the variable.
+        StartupError: it is not there, and the message names the variable; or it does not fit the
+            device's memory.
     """
     try:
-        return store.load(reference, device=device)
+        return DeviceGuard(device).call(lambda: store.load(reference, device=device))
+    except DeviceMemoryError as error:
+        raise StartupError(
+            f"{reference} does not fit the memory of {device} beside what is there already; give "
+            "it more memory, or name fewer models in AFFECTSR_MODELS"
+        ) from error
     except ModelNotFoundError as error:
         raise StartupError(
             f"{variable} names {reference}, and {error}; name a published one, or set "

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
@@ -32,6 +33,8 @@ from service.engine.landmark_finders import (
     MediaPipeFinder,
     TimedFinder,
 )
+from service.engine.memory_limit import memory_limit_bytes
+from service.engine.warm_up import WarmUp, batch_sizes
 from service.errors import ItemFailedError, ServiceError, StartupError
 from service.settings import Settings
 
@@ -51,6 +54,7 @@ class TorchEngine:
         device: torch.device,
         cpu_dtype: torch.dtype = torch.float32,
         max_batch_size: int = 1,
+        memory_limit_bytes: int | None = None,
     ) -> None:
         for model, network in networks:
             # The annotations of torch do not know this argument of `to`.
@@ -63,6 +67,7 @@ class TorchEngine:
         self._guard = DeviceGuard(device)
         self._cpu_dtype = cpu_dtype
         self._max_batch_size = max_batch_size
+        self._memory_limit_bytes = memory_limit_bytes
 
     @property
     def models(self) -> Sequence[ServedModel]:
@@ -73,19 +78,27 @@ class TorchEngine:
         return None if self._reader is None else self._reader.served
 
     def warm_up(self) -> None:
-        """Run batches of 1, 2, 4, ... faces; on a CPU, where sizes share their code, two sizes."""
-        sizes = {1, self._max_batch_size}
-        if self._device.type != "cpu":
-            sizes |= {2**power for power in range(self._max_batch_size.bit_length())}
+        """Run batches of 1, 2, 4, ... faces through every network.
+
+        Raises:
+            StartupError: one of them does not fit the memory; the message says what to change.
+        """
+        warm_up = WarmUp(self._memory_limit_bytes)
+        sizes = batch_sizes(self._max_batch_size)
         for model in self.models:
-            grey = np.full((model.lr_size_px, model.lr_size_px, 3), 128, dtype=np.uint8)
-            for size in sorted(sizes):
-                self.upscale(model.reference, [grey] * size)
+            face = np.full((model.lr_size_px, model.lr_size_px, 3), 128, dtype=np.uint8)
+            warm_up.run(model.reference, sizes, partial(self._upscale_copies, model, face))
         if self._reader is not None:
             # A readout takes two images for each that is upscaled.
-            grey = np.full((128, 128, 3), 128, dtype=np.uint8)
-            for size in sorted(sizes | {2 * size for size in sizes}):
-                self.read_emotions([grey] * size)
+            face = np.full((128, 128, 3), 128, dtype=np.uint8)
+            warm_up.run(
+                self._reader.served.reference,
+                batch_sizes(2 * self._max_batch_size),
+                lambda size: self.read_emotions([face] * size),
+            )
+
+    def _upscale_copies(self, model: ServedModel, face: RgbImage, num_copies: int) -> None:
+        self.upscale(model.reference, [face] * num_copies)
 
     def upscale(
         self, reference: str, images: Sequence[RgbImage]
@@ -161,6 +174,7 @@ def load_torch_engine(
         device=device,
         cpu_dtype=_find_cpu_dtype(settings.cpu_dtype),
         max_batch_size=settings.max_batch_size,
+        memory_limit_bytes=memory_limit_bytes(),
     )
 
 

@@ -21,11 +21,17 @@ END_SECONDS = 30
 class ServerProcess:
     """A server as a child process; its log lines are read as they come."""
 
-    def __init__(self, arguments: Sequence[str], variables: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        variables: Mapping[str, object],
+        *,
+        confined_by: Sequence[str] = (),
+    ) -> None:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("AFFECTSR_")}
         ours = {f"AFFECTSR_{name}".upper(): str(value) for name, value in variables.items()}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", *arguments],
+            [*confined_by, sys.executable, "-m", *arguments],
             env={**inherited, "AFFECTSR_LOG_FORMAT": "json", **ours},
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -99,12 +105,14 @@ def started() -> Iterator[list[ServerProcess]]:
 
 @pytest.fixture
 def serve(tiny_models: Path, started: list[ServerProcess]) -> Callable[..., ServerProcess]:
-    """Start `affectsr serve`, with settings as keyword arguments."""
+    """Start `affectsr serve`, with settings as keyword arguments; a command may confine it."""
 
-    def start(*, port: int = 0, **settings: object) -> ServerProcess:
+    def start(
+        *, port: int = 0, confined_by: Sequence[str] = (), **settings: object
+    ) -> ServerProcess:
         defaults = {"model_root": tiny_models, "torch_num_threads": 1, "max_batch_size": 2}
         arguments = ["service", "serve", "--port", str(port)]
-        started.append(ServerProcess(arguments, {**defaults, **settings}))
+        started.append(ServerProcess(arguments, {**defaults, **settings}, confined_by=confined_by))
         return started[-1]
 
     return start

@@ -1,19 +1,16 @@
-"""The service as a process: starting, refusing to start, being misused, being told to stop."""
+"""The service as a process: starting, being misused, being told to stop."""
 
 import json
-import shutil
 import signal
 import socket
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.e2e.conftest import ServerProcess
 from tests.service.support import as_array, as_file, assert_problem, noise
-from tests.service.tiny_models import publish_tiny_models
 
 pytestmark = pytest.mark.e2e
 
@@ -112,71 +109,6 @@ def wait_until_refused(address: tuple[str, int]) -> None:
             return
         time.sleep(0.05)
     raise AssertionError("the server still takes connections ten seconds after its signal")
-
-
-# --- refusing to start ---
-
-
-def break_checksum(version: Path) -> None:
-    weights = version / "weights.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1] + b"\xff")
-
-
-def forget_weights(version: Path) -> None:
-    (version / "weights.safetensors").unlink()
-
-
-def halve_manifest(version: Path) -> None:
-    manifest = version / "manifest.json"
-    manifest.write_bytes(manifest.read_bytes()[:60])
-
-
-@pytest.mark.parametrize(
-    ("damage", "file", "remedy"),
-    [
-        (break_checksum, "weights.safetensors", "restore"),
-        (forget_weights, "weights.safetensors", "restore"),
-        (halve_manifest, "manifest.json", ""),
-    ],
-)
-def test_damaged_model_is_a_line_that_names_file_and_remedy(
-    damage: Callable[[Path], None], file: str, remedy: str, tmp_path: Path, serve: Serve
-) -> None:
-    publish_tiny_models(tmp_path)
-    version = tmp_path / "affectsrnet-x4" / "1"
-    damage(version)
-    server = serve(model_root=tmp_path)
-    assert server.wait() == 3
-    (line,) = [json.loads(line) for line in server.lines if '"error"' in line]
-    assert line["message"].startswith("cannot start: ")
-    assert str(version / file) in line["message"]
-    assert remedy in line["message"]
-    assert "Traceback" not in "".join(server.lines)
-
-
-def test_missing_models_are_a_line_that_says_what_to_set(tmp_path: Path, serve: Serve) -> None:
-    server = serve(model_root=tmp_path / "nothing")
-    assert server.wait() == 3
-    (line,) = [json.loads(line) for line in server.lines if '"error"' in line]
-    assert "set AFFECTSR_MODEL_ROOT to the folder that holds it" in line["message"]
-
-
-def test_half_published_version_is_not_seen(tmp_path: Path, serve: Serve) -> None:
-    publish_tiny_models(tmp_path)
-    model = tmp_path / "affectsrnet-x4"
-    shutil.copytree(model / "1", model / ".publishing-abc")
-    (model / ".publishing-abc" / "manifest.json").unlink()
-    server = serve(model_root=tmp_path)
-    with client_at(server.wait_for_address()) as client:
-        assert client.get("/v1/models/affectsrnet-x4").json()["version"] == "1"
-
-
-def test_port_that_is_taken_ends_the_process_with_a_line(serve: Serve) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        server = serve(port=taken.getsockname()[1])
-        assert server.wait() == 3
-    (line,) = [json.loads(line) for line in server.lines if '"error"' in line]
-    assert "address already in use" in line["message"]
 
 
 def test_stalled_and_broken_uploads_take_no_place_from_others(serve_stub: Serve) -> None:

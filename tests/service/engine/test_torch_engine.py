@@ -208,6 +208,15 @@ def test_published_models_are_loaded_in_the_order_of_the_settings(store: ModelSt
     assert engine.models == []
 
 
+def test_memory_that_is_too_small_ends_the_warm_up(
+    store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.engine.torch_engine.memory_limit_bytes", lambda: 2**20)
+    engine = load_torch_engine(store, Settings(torch_num_threads=1))
+    with pytest.raises(StartupError, match="this process may use 1 MiB; give it more memory"):
+        engine.warm_up()
+
+
 @pytest.mark.parametrize("architecture", BASELINES)
 def test_baseline_is_served_without_landmarks(architecture: str, tmp_path: Path) -> None:
     store = publish_tiny_models(tmp_path)
