@@ -2,7 +2,7 @@
 
 Exit status: 0 done; 1 an image could not be upscaled, or a pair not be compared; 2 the command
 line or the settings are wrong; 3 the models cannot be loaded or the server cannot start; 4 the
-device was lost.
+device was lost; 130 stopped by Ctrl-C.
 """
 
 import argparse
@@ -86,13 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", dest="http_host", help="address to listen on")
     serve.add_argument("--port", dest="http_port", type=int, help="port to listen on")
 
-    upscale = commands.add_parser("upscale", help="upscale image files, without a server")
-    upscale.add_argument("images", nargs="+", type=Path, metavar="IN", help="JPEG, PNG or WebP")
-    upscale.add_argument(
-        "out", type=Path, metavar="OUT", help="file, its suffix says the format; or a folder"
-    )
-    upscale.add_argument("--scale", type=int, choices=(4, 8), help="default: by the image's size")
-    upscale.add_argument("--model", help="name or name@version; default: by the scale")
+    _add_upscale(commands.add_parser("upscale", help="upscale image files, without a server"))
 
     ecm = commands.add_parser("ecm", help="say how well expressions were kept in a folder")
     ecm.add_argument("originals", type=Path, metavar="ORIGINAL_DIR")
@@ -111,6 +105,38 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_upscale(upscale: argparse.ArgumentParser) -> None:
+    upscale.add_argument(
+        "images",
+        nargs="+",
+        metavar="IN",
+        help="JPEG, PNG or WebP; a folder with all below it; a zip archive; a pattern in quotes",
+    )
+    upscale.add_argument(
+        "out",
+        type=Path,
+        metavar="OUT",
+        help="file, its suffix says the format; a folder, made if there is none; a zip archive",
+    )
+    upscale.add_argument("--scale", type=int, choices=(4, 8), help="default: by the image's size")
+    upscale.add_argument("--model", help="name or name@version; default: by the scale")
+    upscale.add_argument(
+        "--format", choices=("jpg", "png", "webp"), help="of all results; default: the input's"
+    )
+    upscale.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="images at once; default: AFFECTSR_MAX_BATCH_SIZE",
+    )
+    upscale.add_argument(
+        "--overwrite", action="store_true", help="do all anew, and replace files that are there"
+    )
+    upscale.add_argument(
+        "--no-journal", action="store_true", help="leave nothing in the folder but results"
+    )
+
+
 def _serve(settings: Settings) -> int:
     # Until the server has handlers of its own, which imports and loading precede by seconds, there
     # is nothing to finish: a stop is a clean end.
@@ -123,29 +149,19 @@ def _serve(settings: Settings) -> int:
 
 
 def _upscale(settings: Settings, options: argparse.Namespace) -> int:
-    from model_store.errors import ModelStoreError
-    from service.errors import StartupError
-    from service.upscale_files import plan_outputs, upscale_files
+    from service.upscale_command import UpscaleCommand, run_upscale
 
-    async def run() -> int:
-        num_failed = 0
-        outcomes = upscale_files(jobs, settings, scale=options.scale, model=options.model)
-        async for job, outcome in outcomes:
-            if isinstance(outcome, str):
-                print(outcome)
-            else:
-                num_failed += 1
-                _fail(f"{job.source}: {outcome}", EXIT_FAILED)
-        return EXIT_FAILED if num_failed else 0
-
-    try:
-        jobs = plan_outputs(options.images, options.out)
-    except ValueError as error:
-        return _fail(str(error), EXIT_USAGE)
-    try:
-        return asyncio.run(run())
-    except (ModelStoreError, StartupError) as error:
-        return _fail(str(error), EXIT_NO_START)
+    command = UpscaleCommand(
+        inputs=tuple(options.images),
+        out=options.out,
+        scale=options.scale,
+        model=options.model,
+        suffix=options.format and f".{options.format}",
+        workers=options.workers,
+        may_overwrite=options.overwrite,
+        keeps_journal=not options.no_journal,
+    )
+    return run_upscale(command, settings)
 
 
 def _ecm(settings: Settings, options: argparse.Namespace) -> int:
