@@ -120,9 +120,7 @@ def _journal(
     """
     if plan.kind != "folder":
         return None
-    journal = Journal(
-        plan.root, options=describe_options(options, settings, open_store(settings))
-    )
+    journal = Journal(plan.root, options=describe_options(options, settings, open_store(settings)))
     in_the_way = journal.foreign(plan.jobs)
     if in_the_way and not command.may_overwrite:
         more = f" and {len(in_the_way) - 1} more" if len(in_the_way) > 1 else ""
@@ -146,9 +144,7 @@ def _upscale(
     options: UpscaleOptions,
 ) -> int:
     tally = _Tally()
-    output: Output = (
-        ArchiveOutput(plan.out) if plan.kind == "archive" else FolderOutput(plan.root)
-    )
+    output: Output = ArchiveOutput(plan.out) if plan.kind == "archive" else FolderOutput(plan.root)
 
     async def run(progress: _Progress | None) -> None:
         outcomes = upscale_files(plan.jobs, output, settings, options, journal=journal)
@@ -168,7 +164,9 @@ def _upscale(
 
 def _show(outcome: JobOutcome, plan: OutputPlan, progress: _Progress | None) -> None:
     if outcome.status == "upscaled" and (progress is None or not sys.stdout.isatty()):
-        target = plan.out / outcome.job.name if plan.kind == "archive" else plan.root / outcome.job.name
+        target = (
+            plan.out / outcome.job.name if plan.kind == "archive" else plan.root / outcome.job.name
+        )
         print(f"{target}: {outcome.text}", flush=True)
     if progress is not None:
         progress.update()
@@ -186,9 +184,7 @@ def _progress(num_jobs: int) -> Iterator[_Progress | None]:
         yield bar
 
 
-def _summarise(
-    tally: _Tally, found: FoundSources, plan: OutputPlan, *, is_stopped: bool
-) -> int:
+def _summarise(tally: _Tally, found: FoundSources, plan: OutputPlan, *, is_stopped: bool) -> int:
     for outcome in tally.failed:
         _fail(f"{outcome.job.source.label}: {outcome.text}", _EXIT_FAILED)
     if len(plan.jobs) > 1 or found.num_left_alone or is_stopped:
@@ -196,18 +192,12 @@ def _summarise(
             f"{tally.num_upscaled} upscaled",
             *([f"{tally.num_skipped} skipped as done before"] if tally.num_skipped else []),
             *([f"{len(tally.failed)} failed"] if tally.failed else []),
-            *(
-                [f"{found.num_left_alone} other files left alone"]
-                if found.num_left_alone
-                else []
-            ),
+            *([f"{found.num_left_alone} other files left alone"] if found.num_left_alone else []),
         ]
         print(f"affectsr: {', '.join(counts)}, of {len(plan.jobs)} images", file=sys.stderr)
     if is_stopped:
         remedy = (
-            "the same command goes on from here"
-            if plan.kind == "folder"
-            else "nothing was written"
+            "the same command goes on from here" if plan.kind == "folder" else "nothing was written"
         )
         return _fail(f"stopped; {remedy}", _EXIT_STOPPED)
     return _EXIT_FAILED if tally.failed else 0

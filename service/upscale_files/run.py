@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Literal
@@ -21,6 +21,10 @@ from service.settings import Settings
 from service.upscale_files.journal import Journal
 from service.upscale_files.outputs import Output
 from service.upscale_files.plan import FileJob
+
+# A server gives its callers to another replica where the device stalls. Here is none, and a person
+# who may press Ctrl-C: on a machine that is busy elsewhere a batch may take its time.
+_STALL_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +83,7 @@ async def upscale_files(
     options: UpscaleOptions,
     *,
     journal: Journal | None,
-) -> AsyncIterator[JobOutcome]:
+) -> AsyncGenerator[JobOutcome, None]:
     """Upscale every image that is not done yet, several at once; gives outcomes as they come.
 
     A failing image stops no other. Without anything to do no model is loaded.
@@ -109,7 +113,7 @@ async def upscale_files(
     if journal is not None:
         journal.begin(to_do)
     async with open_engine_room(
-        settings,
+        settings.model_copy(update={"device_stall_seconds": _STALL_SECONDS}),
         lambda: load_torch_engine(open_store(settings), settings),
         metrics=Metrics(max_batch_size=settings.max_batch_size),
         lifecycle=Lifecycle(),
@@ -182,7 +186,7 @@ async def _several_at_once(
     work: Callable[[FileJob], Coroutine[None, None, JobOutcome]],
     *,
     num_at_once: int,
-) -> AsyncIterator[JobOutcome]:
+) -> AsyncGenerator[JobOutcome, None]:
     """Keep so many jobs going; gives outcomes in the order in which they end."""
     waiting = iter(jobs)
     running: set[asyncio.Task[JobOutcome]] = set()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from service.archives import listed_files, read_entry
+from service.archives import is_hidden, listed_files, read_entry
 from service.errors import CorruptArchiveError, ImageTooLargeError
 from service.images import MediaType
 
@@ -107,7 +107,7 @@ def open_sources(
 ) -> Iterator[FoundSources]:
     """Find every image that the arguments mean; archives stay open until the block ends.
 
-    Hidden files, and what lies in `out`, are not looked for in folders.
+    Hidden files, and what lies in `out`, are not looked for in folders, nor by patterns.
 
     Args:
         arguments: files, folders, zip archives, or patterns with `*`, `?`, `[...]` and `**`.
@@ -130,7 +130,7 @@ def open_sources(
             elif path.is_file():
                 found, others = [FileSource(path, path.name)], 0
             else:
-                found, others = _by_pattern(argument), 0
+                found, others = _by_pattern(argument, out), 0
             sources += found
             num_left_alone += others
         yield FoundSources(sources, num_left_alone)
@@ -164,16 +164,20 @@ def _in_folder(folder: Path, out: Path) -> tuple[Sequence[Source], int]:
     return sources, num_left_alone
 
 
-def _by_pattern(pattern: str) -> Sequence[Source]:
+def _by_pattern(pattern: str, out: Path) -> Sequence[Source]:
     if not glob.has_magic(pattern):
         raise ValueError(f"{pattern} is no file; name an image to read")
     # Names are kept from the first part on that is a pattern.
     parts = Path(pattern).parts
     fixed = next(index for index, part in enumerate(parts) if glob.has_magic(part))
     base = Path(*parts[:fixed])
-    paths = [Path(match) for match in sorted(glob.glob(pattern, recursive=True))]
+    own_results = out.resolve()
     sources = [
-        FileSource(path, path.relative_to(base).as_posix()) for path in paths if path.is_file()
+        FileSource(path, path.relative_to(base).as_posix())
+        for path in sorted(base.glob(str(Path(*parts[fixed:]))))
+        if path.is_file()
+        and not is_hidden(PurePosixPath(path.relative_to(base).as_posix()))
+        and own_results not in path.resolve().parents
     ]
     if not sources:
         raise ValueError(f"{pattern} matches no file; name an image to read")

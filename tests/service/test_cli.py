@@ -87,7 +87,11 @@ def test_several_go_into_a_folder_and_one_that_fails_stops_no_other(
     out = tmp_path / "out"
     out.mkdir()
     assert run("upscale", face, broken, other, out) == 1
-    assert sorted(path.name for path in out.iterdir()) == ["face.png", "other.jpg"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        ".affectsr-journal",
+        "face.png",
+        "other.jpg",
+    ]
     said = capsys.readouterr()
     assert said.err.startswith(f"affectsr: error: {broken}: the JPEG image of 32 x 32 px is broken")
     assert said.out.count("\n") == 2
@@ -107,8 +111,8 @@ def test_input_is_never_overwritten(face: Path, capsys: pytest.CaptureFixture[st
         (["missing.png"], "out.png", "missing.png is no file; name an image to read"),
         (["face.png"], "out.gif", "out.gif names no format; end it in .jpg, .jpeg, .png, .webp"),
         (["face.png"], "nowhere/out.png", "nowhere is no folder; make it first"),
-        (["face.png", "face.png"], "out.png", "several images need an existing folder"),
-        (["face.png", "sub/face.png"], "sub/out", "two images would be written to"),
+        (["face.png", "face.png"], "out.png", "several images need a folder"),
+        (["face.png", "sub/face.png"], "sub/out", "would both be written to face.png; rename"),
     ],
 )
 def test_wrong_paths_are_told_before_anything_is_loaded(
@@ -130,7 +134,7 @@ def test_wrong_paths_are_told_before_anything_is_loaded(
 def test_unknown_model_is_told_what_is_served(
     face: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("upscale", face, face.with_name("out.png"), "--model", "esrgan") == 1
+    assert run("upscale", face, face.with_name("out.png"), "--model", "esrgan") == 2
     assert "served: affectsrnet-x4@1, affectsrnet-x8@1" in capsys.readouterr().err
     assert not face.with_name("out.png").exists()
 
