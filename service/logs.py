@@ -45,6 +45,8 @@ def configure_logging(level: str, form: Literal["auto", "json", "text"]) -> None
     # debug lines hold bytes of the images.
     logging.getLogger("uvicorn.error").setLevel(max(logging.WARNING, logging.root.level))
     logging.getLogger("PIL").setLevel(logging.WARNING)
+    # A form that cannot be read is its sender's affair, who is told; these lines quote its bytes.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 
 def json_formatter() -> logging.Formatter:

@@ -45,6 +45,8 @@ def test_no_line_of_a_run_holds_a_file_name_a_pixel_or_a_query(
             client.post("/v1/upscale", files=[("image", (f"{NAME}.png", body))])
             client.post("/v1/upscale", content=body, headers={"Content-Type": "image/png"})
         client.post("/v1/upscale", files=[(NAME, (f"{NAME}.png", image))])
+        form = {"Content-Type": "multipart/form-data; boundary=x"}
+        assert client.post("/v1/upscale", content=image, headers=form).status_code == 400
         client.post(f"/v1/upscale?scale=4&model={QUERY}", content=image)
         client.get(f"/{NAME}?{QUERY}")
         client.get("/livez", headers={"Authorization": f"Bearer {QUERY}"})
