@@ -15,12 +15,13 @@ from starlette.staticfiles import StaticFiles
 from model_store.errors import ModelStoreError
 from model_store.store import DEFAULT_ROOT, ModelStore
 from service.access import open_gate
-from service.authentication import ApiKeyMiddleware, describe_keys
+from service.api_document import complete_document
+from service.authentication import ApiKeyMiddleware
 from service.ecm_pipeline import EcmPipeline
 from service.engine.base import Engine
 from service.engine.torch_engine import load_torch_engine
 from service.engine_room import open_engine_room
-from service.error_handlers import PROBLEM_MEDIA_TYPE, add_error_handlers, describe_problem
+from service.error_handlers import add_error_handlers, describe_problem
 from service.errors import StartupError
 from service.lifecycle import Lifecycle, State
 from service.metrics import Metrics
@@ -143,19 +144,13 @@ def create_app(
 
 
 class _Application(FastAPI):
-    """FastAPI, but its document tells the content type of problems, and of keys if there are."""
+    """FastAPI, but its document tells what is beyond the framework's sight."""
 
     def openapi(self) -> dict[str, Any]:
-        document = super().openapi()
-        if services_in(self).settings.api_keys_file is not None:
-            describe_keys(document)
-        for operations in document["paths"].values():
-            for operation in operations.values():
-                for status, response in operation["responses"].items():
-                    content = response.get("content", {})
-                    if int(status) >= 400 and "application/json" in content:
-                        content[PROBLEM_MEDIA_TYPE] = content.pop("application/json")
-        return document
+        if self.openapi_schema is None:
+            settings = services_in(self).settings
+            self.openapi_schema = complete_document(super().openapi(), settings)
+        return self.openapi_schema
 
 
 def open_store(settings: Settings) -> ModelStore:

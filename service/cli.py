@@ -1,4 +1,4 @@
-"""The `affectsr` command: serve | upscale | ecm | models | settings.
+"""The `affectsr` command: serve | upscale | ecm | models | settings | openapi.
 
 Exit status: 0 done; 1 an image could not be upscaled, or a pair not be compared; 2 the command
 line or the settings are wrong; 3 the models cannot be loaded or the server cannot start; 4 the
@@ -7,6 +7,7 @@ device was lost; 130 stopped by Ctrl-C.
 
 import argparse
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -72,6 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _ecm(settings, options)
         case "models":
             return _models(settings)
+        case "openapi":
+            return _openapi(settings)
         case _:
             return _settings(settings, as_markdown=options.markdown)
 
@@ -102,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("models", help="list the published models")
     settings = commands.add_parser("settings", help="show the settings as they are now")
     settings.add_argument("--markdown", action="store_true", help="the table of the README")
+    commands.add_parser("openapi", help="print the OpenAPI document of the HTTP interface")
     return parser
 
 
@@ -229,6 +233,13 @@ def _models(settings: Settings) -> int:
         for manifest in manifests
     ]
     _print_table([header, *rows])
+    return 0
+
+
+def _openapi(settings: Settings) -> int:
+    from service.app import create_app
+
+    print(json.dumps(create_app(settings).openapi(), indent=2))
     return 0
 
 

@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 from starlette.responses import Response
+from starlette.routing import Match
 
 from service import errors
 from service.errors import OverloadedError, RateLimitedError, ServiceError, UnauthorizedError
@@ -115,6 +116,7 @@ PROBLEMS: dict[type[ServiceError], ProblemKind] = {
 
 _INTERNAL = ProblemKind(500, "internal", "The service failed")
 _RETRY_AFTER_UNREADY_SECONDS = 5
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 # After these the rest of the body has not been read: the connection is of no further use.
 _STATUSES_THAT_CLOSE = frozenset({401, 408, 413})
@@ -182,7 +184,21 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
             detail = str(refusal.detail)
     response = _respond(request, _problem(kind, detail))
     response.headers.update(refusal.headers or {})
+    if refusal.status_code == 405:
+        response.headers["Allow"] = ", ".join(_allowed_methods(request))
     return response
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """What the path takes; the framework names the methods of the first matching route alone."""
+    routes = request.app.router.routes
+    return [
+        method
+        for method in _METHODS
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes
+        )
+    ]
 
 
 async def _answer_validation_error(request: Request, error: Exception) -> Response:

@@ -52,7 +52,20 @@ async def startupz(request: Request) -> Health:
     return Health(status=lifecycle.state.value)
 
 
-@router.get("/metrics", summary="Time series", response_class=Response)
+@router.get(
+    "/metrics",
+    summary="Time series",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "All time series.",
+            "content": {
+                media_type: {"schema": {"type": "string"}}
+                for media_type in ("text/plain", "application/openmetrics-text")
+            },
+        }
+    },
+)
 async def metrics(request: Request) -> Response:
     """All time series, as Prometheus text or OpenMetrics by Accept."""
     body, content_type = services_of(request).metrics.exposition(request.headers.get("accept", ""))

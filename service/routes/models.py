@@ -1,6 +1,8 @@
 """Which models are served, and what was measured when they were published."""
 
-from fastapi import APIRouter, Request
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request
 
 from model_store.emotion.classifier import EMOTIONS
 from service.engine.base import ServedModel, ServedVersion
@@ -11,8 +13,16 @@ from service.schemas import ClassifierInfo, ModelInfo, ModelList, Problem
 
 router = APIRouter(tags=["models"])
 
+ModelName = Annotated[str, Path(description="Name, or name@version.", examples=["affectsrnet-x4"])]
 
-@router.get("/v1/models", summary="List the served models")
+# FastAPI takes these as plain dicts of Any.
+
+_NOT_NOW: dict[int | str, dict[str, Any]] = {
+    503: {"model": Problem, "description": "The service is starting."}
+}
+
+
+@router.get("/v1/models", summary="List the served models", responses=_NOT_NOW)
 async def list_models(request: Request) -> ModelList:
     """All models in memory; the first of a scale is the one that `scale` alone means."""
     pipeline = _pipeline(request)
@@ -28,9 +38,10 @@ async def list_models(request: Request) -> ModelList:
     responses={
         404: {"model": Problem, "description": "Not served here."},
         422: {"model": Problem, "description": "The name cannot be read."},
+        **_NOT_NOW,
     },
 )
-async def show_model(request: Request, name: str) -> ModelInfo:
+async def show_model(request: Request, name: ModelName) -> ModelInfo:
     """One model, by `name` or `name@version`."""
     return _describe(served_model(request, name))
 

@@ -3,13 +3,13 @@
 Images are upscaled by POST /v1/upscale alone; the protocol's tensors in JSON are not spoken here.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 
 from service.engine.base import ServedModel
 from service.routes.health import livez, readyz
-from service.routes.models import served_model
+from service.routes.models import ModelName, served_model
 from service.schemas import (
     ModelMetadata,
     ModelReady,
@@ -21,6 +21,8 @@ from service.schemas import (
 )
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
+
+Version = Annotated[str, Path(examples=["1"])]
 
 # FastAPI takes these as plain dicts of Any.
 _NOT_NOW: dict[int | str, dict[str, Any]] = {503: {"model": Problem, "description": "Not now."}}
@@ -52,7 +54,7 @@ async def server_metadata(request: Request) -> ServerMetadata:
 
 
 @router.get("/models/{name}", summary="Describe a model", responses=_MODEL_ERRORS)
-async def model_metadata(request: Request, name: str) -> ModelMetadata:
+async def model_metadata(request: Request, name: ModelName) -> ModelMetadata:
     """What goes into a model and what comes out."""
     return _describe(served_model(request, name))
 
@@ -60,13 +62,13 @@ async def model_metadata(request: Request, name: str) -> ModelMetadata:
 @router.get(
     "/models/{name}/versions/{version}", summary="Describe a version", responses=_MODEL_ERRORS
 )
-async def version_metadata(request: Request, name: str, version: str) -> ModelMetadata:
+async def version_metadata(request: Request, name: ModelName, version: Version) -> ModelMetadata:
     """What goes into this version of a model and what comes out."""
     return _describe(served_model(request, f"{name}@{version}"))
 
 
 @router.get("/models/{name}/ready", summary="Is a model ready?", responses=_MODEL_ERRORS)
-async def model_ready(request: Request, name: str) -> ModelReady:
+async def model_ready(request: Request, name: ModelName) -> ModelReady:
     """Whether it is served and new work is welcome."""
     model = served_model(request, name)
     await readyz(request)
@@ -78,7 +80,7 @@ async def model_ready(request: Request, name: str) -> ModelReady:
     summary="Is a version ready?",
     responses=_MODEL_ERRORS,
 )
-async def version_ready(request: Request, name: str, version: str) -> ModelReady:
+async def version_ready(request: Request, name: ModelName, version: Version) -> ModelReady:
     """Whether it is served and new work is welcome."""
     return await model_ready(request, f"{name}@{version}")
 

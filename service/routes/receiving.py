@@ -26,9 +26,9 @@ from service.errors import (
 from service.settings import Settings
 
 MULTIPART = "multipart/form-data"
-_TIMEOUT_HEADER = "X-Request-Timeout-Ms"
+TIMEOUT_HEADER = "X-Request-Timeout-Ms"
 TIMEOUT_PARAMETER: dict[str, Any] = {
-    "name": _TIMEOUT_HEADER,
+    "name": TIMEOUT_HEADER,
     "in": "header",
     "required": False,
     "schema": {"type": "integer", "minimum": 1},
@@ -51,13 +51,13 @@ def read_deadline(request: Request, settings: Settings, *, now: float) -> float:
     Raises:
         InvalidParameterError: X-Request-Timeout-Ms is no whole number within its bounds.
     """
-    given = request.headers.get(_TIMEOUT_HEADER)
+    given = request.headers.get(TIMEOUT_HEADER)
     if given is None:
         return now + settings.request_timeout_ms / 1000
     limit = settings.max_request_timeout_ms
     if not re.fullmatch(r"[0-9]{1,9}", given) or not 1 <= int(given) <= limit:
         raise InvalidParameterError(
-            f"{_TIMEOUT_HEADER} is {quote(given)}; it must be a whole number of 1 to {limit}"
+            f"{TIMEOUT_HEADER} is {quote(given)}; it must be a whole number of 1 to {limit}"
         )
     return now + int(given) / 1000
 
@@ -85,7 +85,7 @@ async def within_upload_time(
         if clock() >= deadline:
             raise DeadlineExceededError(
                 "the deadline passed while the body arrived; send a smaller body or a later "
-                f"deadline in {_TIMEOUT_HEADER}"
+                f"deadline in {TIMEOUT_HEADER}"
             ) from None
         raise SlowUploadError(
             f"the body did not arrive within {settings.upload_timeout_ms} ms; send a smaller "

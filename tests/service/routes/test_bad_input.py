@@ -275,3 +275,9 @@ async def test_wrong_method(client: httpx.AsyncClient) -> None:
     response = await client.get("/v1/upscale")
     assert_problem(response, status=405, kind="method-not-allowed", says="GET is not possible")
     assert response.headers["allow"] == "POST"
+
+
+async def test_wrong_method_is_told_all_the_right_ones(client: httpx.AsyncClient) -> None:
+    response = await client.put("/v1/ecm/sets/nightly")
+    assert_problem(response, status=405, kind="method-not-allowed", says="PUT is not possible")
+    assert response.headers["allow"] == "GET, DELETE"
