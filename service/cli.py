@@ -1,4 +1,4 @@
-"""The `affectsr` command: serve | upscale | ecm | models | settings | openapi.
+"""The `affectsr` command: serve | upscale | ecm | bench | models | settings | openapi.
 
 Exit status: 0 done; 1 an image could not be upscaled, or a pair not be compared; 2 the command
 line or the settings are wrong; 3 the models cannot be loaded or the server cannot start; 4 the
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from service.bench.command import add_bench_arguments, bench
 from service.settings import (
     Settings,
     describe_invalid_settings,
@@ -71,6 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _upscale(settings, options)
         case "ecm":
             return _ecm(settings, options)
+        case "bench":
+            return _bench(options)
         case "models":
             return _models(settings)
         case "openapi":
@@ -102,6 +105,9 @@ def _parser() -> argparse.ArgumentParser:
     ecm.add_argument("--csv", type=Path, metavar="FILE", help="also write a line for each pair")
     ecm.add_argument("--worst", type=int, default=10, metavar="N", help="pairs to show (10)")
 
+    add_bench_arguments(
+        commands.add_parser("bench", help="load a running service, or a stub, and tell how it went")
+    )
     commands.add_parser("models", help="list the published models")
     settings = commands.add_parser("settings", help="show the settings as they are now")
     settings.add_argument("--markdown", action="store_true", help="the table of the README")
@@ -207,6 +213,18 @@ def _show_comparison(found: "FolderComparison", *, csv: Path | None, num_worst: 
     if found.left_out:
         total = len(found.names) + len(found.left_out)
         return _fail(f"{len(found.left_out)} of {total} names were left out", EXIT_FAILED)
+    return 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    try:
+        report = bench(options)
+    except (OSError, ValueError) as error:
+        return _fail(str(error), EXIT_USAGE)
+    except RuntimeError as error:
+        return _fail(str(error), EXIT_NO_START)
+    if "200" not in report.statuses:
+        return _fail("no request was answered with 200", EXIT_FAILED)
     return 0
 
 
