@@ -21,20 +21,7 @@ RUN sed -n 's/^\(torch==[^ ]*\).*/\1/p' requirements/service.txt > requirements/
  && pip install ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} --requirement requirements/torch.txt \
  && pip install --requirement requirements/service.txt
 
-FROM builder AS packages-cuda
-# torch pins the versions of its CUDA packages itself.
-RUN pip install --requirement requirements/service.txt
-
 FROM packages-cpu AS installed-cpu
-COPY pyproject.toml README.md LICENSE NOTICE ./
-COPY model_store model_store
-COPY service service
-COPY docker/sbom.py docker/sbom.py
-RUN pip install --no-deps --no-build-isolation . \
- && python docker/sbom.py /opt/affectsr/sbom.cdx.json \
- && pip uninstall --yes pip
-
-FROM packages-cuda AS installed-cuda
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY model_store model_store
 COPY service service
@@ -69,11 +56,29 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 \
 ENTRYPOINT ["affectsr"]
 CMD ["serve"]
 
+FROM runtime AS cpu
+COPY --from=installed-cpu /opt/affectsr /opt/affectsr
+
+# --- the same for NVIDIA GPUs; below the rest, so that builders which take a file from its top to the
+# target (buildah before 1.30) download nothing of it for the target cpu -----------------------------
+
+FROM builder AS packages-cuda
+# torch pins the versions of its CUDA packages itself.
+RUN pip install --requirement requirements/service.txt
+
+FROM packages-cuda AS installed-cuda
+COPY pyproject.toml README.md LICENSE NOTICE ./
+COPY model_store model_store
+COPY service service
+COPY docker/sbom.py docker/sbom.py
+RUN pip install --no-deps --no-build-isolation . \
+ && python docker/sbom.py /opt/affectsr/sbom.cdx.json \
+ && pip uninstall --yes pip
+
 FROM runtime AS cuda
 # What NVIDIA's container runtime lets in.
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 COPY --from=installed-cuda /opt/affectsr /opt/affectsr
 
-# The last target is the one that is built where none is named.
-FROM runtime AS cpu
-COPY --from=installed-cpu /opt/affectsr /opt/affectsr
+# What is built where no target is named.
+FROM cpu AS default

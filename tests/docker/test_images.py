@@ -112,6 +112,9 @@ def test_service_image_has_both_targets_and_names_only_settings_that_exist() -> 
     variables = re.findall(r"(AFFECTSR_\w+)=", " ".join(of_kind("service.Dockerfile", "ENV")))
 
     assert {"cpu", "cuda"} <= set(stages)
-    assert stages[-1] == "cpu"  # what is built where no target is named
+    # What is built where no target is named.
+    assert of_kind("service.Dockerfile", "FROM")[-1] == "cpu AS default"
+    # A builder that takes the file from its top to the target downloads no CUDA for the CPU.
+    assert stages.index("cpu") < stages.index("packages-cuda")
     assert variables
     assert unknown_environment_names(variables) == []

@@ -1,6 +1,7 @@
 """haproxy and Prometheus as an operator runs them, on loopback ports, and restless callers."""
 
 import contextlib
+import re
 import shutil
 import socket
 import subprocess
@@ -8,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -44,13 +46,15 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def wait_until(holds: Callable[[], object], what: str | Callable[[], str]) -> None:
+def wait_until(
+    holds: Callable[[], object], what: str | Callable[[], str], *, seconds: float = SECONDS
+) -> None:
     """Wait until something holds; past the deadline fail with what still does not."""
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() >= deadline:
             described = what if isinstance(what, str) else what()
-            pytest.fail(f"after {SECONDS} s it is still not so that {described}")
+            pytest.fail(f"after {seconds:.0f} s it is still not so that {described}")
         time.sleep(0.1)
 
 
@@ -80,9 +84,25 @@ class Proxy:
             yield f"http://127.0.0.1:{self.port}"
 
     def is_up(self, number: int) -> bool:
+        return self.state_of(number).is_up
+
+    def state_of(self, number: int) -> "ReplicaState":
+        """What the proxy thinks of a replica, all of it at one moment."""
         text = httpx.get(f"http://127.0.0.1:{self._metrics_port}/metrics").text
-        labels = f'{{proxy="replicas",server="r{number}",state="UP"}}'
-        return f"haproxy_server_status{labels} 1" in text
+        labels = f'proxy="replicas",server="r{number}"'
+        (failures,) = re.findall(rf"haproxy_server_check_failures_total\{{{labels}\}} (\d+)", text)
+        return ReplicaState(
+            is_up=f'haproxy_server_status{{{labels},state="UP"}} 1' in text,
+            failed_checks=int(failures),
+        )
+
+
+@dataclass(frozen=True)
+class ReplicaState:
+    """A replica in the proxy's eyes; checks are counted from the proxy's start."""
+
+    is_up: bool
+    failed_checks: int
 
 
 @contextlib.contextmanager
@@ -133,8 +153,13 @@ class Callers:
 
     def wait_for_more(self, number: int) -> None:
         """Until so many more answers have come."""
-        goal = self.answers.total() + number
-        wait_until(lambda: self.answers.total() >= goal, f"{goal} answers are there")
+        self.wait_for(self.answers.total() + number)
+
+    def wait_for(self, number: int, *, seconds: float = SECONDS) -> None:
+        """Until so many answers have come in all."""
+        wait_until(
+            lambda: self.answers.total() >= number, f"{number} answers are there", seconds=seconds
+        )
 
     def _call(self) -> None:
         with httpx.Client(base_url=self._address, timeout=20) as client:

@@ -1,12 +1,14 @@
 """`affectsr serve` around an engine of settable cost, as a process of its own.
 
     python -m tests.e2e.stub_server [--base-ms 5] [--item-ms 1] [--load-seconds 0]
+                                    [--reads-expressions]
 
 All else comes from the settings' environment variables. An image whose first pixel has one of the
-levels below makes the device misbehave.
+levels below shows no face, or makes the device misbehave.
 """
 
 import argparse
+import dataclasses
 import logging
 import sys
 import threading
@@ -19,18 +21,25 @@ from service.errors import DeviceLostError, ServiceError
 from service.logs import configure_logging
 from service.server import serve
 from service.settings import Settings
-from tests.fakes import NearestEngine
+from tests.fakes import NearestEngine, served_classifier
 
 logger = logging.getLogger(__name__)
 
-LOSES_DEVICE, HANGS, RAISES = 251, 252, 253
+FACELESS, LOSES_DEVICE, HANGS, RAISES = 250, 251, 252, 253
 
 
 class StubEngine(NearestEngine):
     """Repeats pixels and takes its time for it, without taking the CPU's."""
 
-    def __init__(self, *, base_seconds: float, item_seconds: float, load_seconds: float) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        *,
+        base_seconds: float,
+        item_seconds: float,
+        load_seconds: float,
+        reads_expressions: bool,
+    ) -> None:
+        super().__init__(classifier=served_classifier() if reads_expressions else None)
         self._base_seconds = base_seconds
         self._item_seconds = item_seconds
         self._load_seconds = load_seconds
@@ -46,7 +55,12 @@ class StubEngine(NearestEngine):
         time.sleep(self._base_seconds + self._item_seconds * len(images))
         results = super().upscale(reference, images)
         self.batches.clear()  # a long test would fill the memory with them
-        return results
+        return [
+            dataclasses.replace(result, landmark_source="fallback")
+            if isinstance(result, UpscaledImage) and image[0, 0, 0] == FACELESS
+            else result
+            for image, result in zip(images, results, strict=True)
+        ]
 
     def _misbehave(self, images: Sequence[RgbImage]) -> None:
         levels = {int(image[0, 0, 0]) for image in images}
@@ -63,6 +77,7 @@ def main() -> int:
     parser.add_argument("--base-ms", type=float, default=5)
     parser.add_argument("--item-ms", type=float, default=1)
     parser.add_argument("--load-seconds", type=float, default=0)
+    parser.add_argument("--reads-expressions", action="store_true")
     options = parser.parse_args()
     settings = Settings()
     configure_logging(settings.log_level, settings.log_format)
@@ -70,6 +85,7 @@ def main() -> int:
         base_seconds=options.base_ms / 1000,
         item_seconds=options.item_ms / 1000,
         load_seconds=options.load_seconds,
+        reads_expressions=options.reads_expressions,
     )
     return serve(settings, engine=engine)
 

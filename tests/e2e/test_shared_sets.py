@@ -5,12 +5,14 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
 
 from model_store.emotion.ecm import EcmSums
 from tests.e2e.conftest import ServerProcess
+from tests.e2e.daemons import Proxy
 from tests.redis_server import RedisServer
 from tests.service.support import as_file, noise
 
@@ -101,6 +103,30 @@ def test_two_replicas_give_exactly_the_value_of_one_process(clients: list[httpx.
     expected = added_by_one_process(replies)
     assert expected.n == 36
     assert_shown_by(clients, expected)
+
+
+def test_sets_add_up_across_replicas_behind_the_proxy(
+    clients: list[httpx.Client], tmp_path: Path
+) -> None:
+    with contextlib.ExitStack() as stack:
+        proxy = Proxy([int(client.base_url.port or 0) for client in clients])
+        address = stack.enter_context(proxy.running(tmp_path))
+        callers = [
+            stack.enter_context(httpx.Client(base_url=address, timeout=30)) for _ in range(4)
+        ]
+        threads = stack.enter_context(ThreadPoolExecutor(4))
+        replies = list(threads.map(post, itertools.cycle(callers), range(NUM_REQUESTS)))
+        assert [reply.status_code for reply in replies] == [200] * NUM_REQUESTS
+        assert_shown_by([*clients, callers[0]], added_by_one_process(replies))
+    shares = [requests_answered_by(client) for client in clients]
+    assert sum(shares) == NUM_REQUESTS
+    assert min(shares) > 0  # the proxy sends a request to the replica that has fewer
+
+
+def requests_answered_by(client: httpx.Client) -> int:
+    series = 'affectsr_requests_total{code="200",route="/v1/ecm"} '
+    (line,) = (line for line in client.get("/metrics").text.splitlines() if line.startswith(series))
+    return int(float(line.removeprefix(series)))
 
 
 def test_replica_that_dies_in_the_middle_loses_and_doubles_nothing(
