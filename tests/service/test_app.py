@@ -33,7 +33,7 @@ async def test_openapi_document_tells_all_of_upscale(
         document = (await client.get("/openapi.json")).json()
     operation = document["paths"]["/v1/upscale"]["post"]
     assert set(operation["requestBody"]["content"]) == {
-        "multipart/form-data", "image/jpeg", "image/png", "image/webp"
+        "multipart/form-data", "image/jpeg", "image/png", "image/webp", "application/zip"
     }  # fmt: skip
     assert set(operation["responses"]["200"]["content"]) == {
         "image/jpeg", "image/png", "image/webp", "application/json", "application/zip"
