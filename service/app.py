@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -28,7 +28,7 @@ from service.metrics import Metrics
 from service.middleware import DeclaredLengthMiddleware, RequestMiddleware
 from service.pair_sets import MemoryPairSets, PairSetStore, RedisPairSets, SetLimits
 from service.pipeline import UpscalePipeline
-from service.redis_connection import open_redis, report_silent_redis
+from service.redis_link import RedisLink, open_redis_link
 from service.routes import ecm, ecm_sets, health, models, open_inference, upscale
 from service.routes.services import Services, services_in
 from service.settings import Settings
@@ -90,18 +90,23 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
-            await _report_silent_redis(settings)
             async with (
-                open_gate(settings, clock=clock) as services.gate,
-                aclosing(open_pair_sets(settings, clock=clock)) as sets,
+                open_redis_link(
+                    settings,
+                    clock=clock,
+                    on_change=lambda state: metrics.redis_breaker_changed(state.value),
+                ) as link,
                 open_engine_room(
                     settings, load_engine, metrics=metrics, lifecycle=lifecycle, clock=clock
                 ) as room,
             ):
+                services.gate = open_gate(settings, link, clock=clock)
                 services.admission = room.admission
                 services.pipeline = UpscalePipeline(room)
                 services.ecm = EcmPipeline(
-                    room, sets, min_face_confidence=settings.min_face_confidence
+                    room,
+                    open_pair_sets(settings, link, clock=clock),
+                    min_face_confidence=settings.min_face_confidence,
                 )
                 lifecycle.advance(State.WARM)
                 lifecycle.advance(State.READY)
@@ -158,27 +163,12 @@ def open_store(settings: Settings) -> ModelStore:
     return ModelStore(settings.model_root or DEFAULT_ROOT)
 
 
-def open_pair_sets(settings: Settings, *, clock: Callable[[], float]) -> PairSetStore:
-    """Where running sets are kept: in Redis if the settings name one, else in memory.
-
-    Raises:
-        StartupError: the URL of Redis cannot be read.
-    """
+def open_pair_sets(
+    settings: Settings, link: RedisLink | None, *, clock: Callable[[], float]
+) -> PairSetStore:
+    """Where running sets are kept: in Redis if there is one, else in memory."""
     limits = SetLimits(max_sets=settings.max_ecm_sets, ttl_seconds=settings.ecm_set_ttl_seconds)
-    if settings.redis_url is None:
-        return MemoryPairSets(limits, clock=clock)
-    redis = open_redis(
-        settings.redis_url.get_secret_value(), timeout_seconds=settings.redis_timeout_ms / 1000
-    )
-    return RedisPairSets(redis, limits)
-
-
-async def _report_silent_redis(settings: Settings) -> None:
-    if settings.redis_url is not None:
-        await report_silent_redis(
-            settings.redis_url.get_secret_value(),
-            timeout_seconds=settings.redis_timeout_ms / 1000,
-        )
+    return MemoryPairSets(limits, clock=clock) if link is None else RedisPairSets(link, limits)
 
 
 def _add_docs(app: FastAPI) -> None:

@@ -77,6 +77,10 @@ class Metrics:
             "model_info", "1 for each model that is served.", "model", "version", "sha256"
         )
 
+        self._redis_breaker_state = self._gauge(
+            "redis_breaker_state", "0: Redis is used; 1: one use tries it; 2: it is left alone."
+        )
+
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"affectsr_{name}", text, labels, registry=self._registry)
 
@@ -125,6 +129,11 @@ class Metrics:
 
     def batch_split(self) -> None:
         self._oom_splits.inc()
+
+    # --- Redis ---
+
+    def redis_breaker_changed(self, state: int) -> None:
+        self._redis_breaker_state.set(state)
 
     # --- the service ---
 

@@ -1,11 +1,16 @@
 """A real Redis on a loopback port, for tests; nothing of it is written to disk."""
 
+import asyncio
 import shutil
 import socket
 import subprocess
 import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 
 import pytest
+
+from service.redis_link import BreakerState, RedisLink
 
 _START_SECONDS = 10
 
@@ -15,12 +20,12 @@ class RedisServer:
 
     def __init__(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
-            self._port = free.getsockname()[1]
+            self.port = free.getsockname()[1]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self._port}/0"
+        return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
         """Start it, empty."""
@@ -28,7 +33,7 @@ class RedisServer:
         if program is None:
             pytest.skip("needs redis-server: apt-get install redis-server")
         self._process = subprocess.Popen(
-            [program, "--port", str(self._port), "--bind", "127.0.0.1", "--save", ""],
+            [program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""],
             stdout=subprocess.DEVNULL,
         )
         self._wait_until_it_answers()
@@ -43,10 +48,81 @@ class RedisServer:
         ends_at = time.monotonic() + _START_SECONDS
         while time.monotonic() < ends_at:
             try:
-                with socket.create_connection(("127.0.0.1", self._port), timeout=1) as connection:
+                with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
                     connection.sendall(b"PING\r\n")
                     if connection.recv(16).startswith(b"+PONG"):
                         return
             except OSError:
                 time.sleep(0.02)
         raise AssertionError(f"redis-server does not answer after {_START_SECONDS} s")
+
+
+class DelayedRedis:
+    """A Redis whose answers come late; open it as an async context.
+
+    Attributes:
+        seconds: by so much, each; to be set at any time.
+    """
+
+    def __init__(self, server: RedisServer, seconds: float) -> None:
+        self.seconds = seconds
+        self._server = server
+        self._port = 0
+        self._listener: asyncio.Server | None = None
+        self._pumping: set[asyncio.Task[None]] = set()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self._port}/0"
+
+    async def __aenter__(self) -> "DelayedRedis":
+        self._listener = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._port = self._listener.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *raised: object) -> None:
+        assert self._listener is not None
+        self._listener.close()
+        for task in self._pumping:
+            task.cancel()
+        await asyncio.gather(*self._pumping, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there = await asyncio.open_connection("127.0.0.1", self._server.port)
+        ways = (
+            _pump(reader, there[1], lambda: 0.0),
+            _pump(there[0], writer, lambda: self.seconds),
+        )
+        for way in ways:
+            task = asyncio.create_task(way)
+            self._pumping.add(task)
+            task.add_done_callback(self._pumping.discard)
+
+
+async def _pump(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: Callable[[], float]
+) -> None:
+    try:
+        while data := await reader.read(65536):
+            await asyncio.sleep(delay())
+            writer.write(data)
+            await writer.drain()
+    except ConnectionError:
+        pass
+    finally:
+        writer.close()
+
+
+@asynccontextmanager
+async def linked(
+    url: str,
+    *,
+    timeout_seconds: float = 5,
+    on_change: Callable[[BreakerState], None] = lambda state: None,
+) -> AsyncIterator[RedisLink]:
+    """A link to a Redis; five seconds are for a machine that is busy."""
+    link = RedisLink(
+        url, timeout_seconds=timeout_seconds, clock=time.monotonic, on_change=on_change
+    )
+    async with aclosing(link):
+        yield link

@@ -134,6 +134,13 @@ ALERTS = (
         "Replicas have served different versions of a model for half an hour.",
     ),
     Alert(
+        "AffectSRRedisAway",
+        'affectsr_redis_breaker_state{job="affectsr"} > 0',
+        "5m",
+        "warning",
+        "{{ $labels.instance }} has done without Redis for five minutes.",
+    ),
+    Alert(
         "AffectSRFileDescriptors",
         'process_open_fds{job="affectsr"} / process_max_fds{job="affectsr"} > 0.8',
         "5m",

@@ -1,12 +1,11 @@
 """The gate in front of the service: who calls, by the key in its headers, and whether it may."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Callable, Mapping
 
 from service.access.key_file import ApiKeys, KeyFileError
 from service.access.request_limits import RequestLimits
 from service.errors import StartupError, UnauthorizedError
-from service.redis_connection import open_redis
+from service.redis_link import RedisLink
 from service.settings import Settings
 
 KEY_HEADER = "X-API-Key"
@@ -38,30 +37,22 @@ class Gate:
         return found.name
 
 
-@asynccontextmanager
-async def open_gate(
-    settings: Settings, *, clock: Callable[[], float]
-) -> AsyncIterator[Gate | None]:
-    """The gate that the settings ask for, until the block ends; None where no keys are in use.
+def open_gate(
+    settings: Settings, link: RedisLink | None, *, clock: Callable[[], float]
+) -> Gate | None:
+    """The gate that the settings ask for; None where no keys are in use.
 
     Raises:
-        StartupError: the file of keys, or the URL of Redis, cannot be read.
+        StartupError: the file of keys cannot be read.
     """
     path = settings.api_keys_file
     if path is None:
-        yield None
-        return
+        return None
     try:
         keys = ApiKeys(path, clock=clock)
     except KeyFileError as error:
         raise StartupError(f"AFFECTSR_API_KEYS_FILE={path} cannot be used: {error}") from error
-    timeout_seconds = settings.redis_timeout_ms / 1000
-    redis = None
-    if settings.redis_url is not None:
-        redis = open_redis(settings.redis_url.get_secret_value(), timeout_seconds=timeout_seconds)
-    limits = RequestLimits(clock=clock, redis=redis, redis_timeout_seconds=timeout_seconds)
-    async with aclosing(limits):
-        yield Gate(keys, limits)
+    return Gate(keys, RequestLimits(clock=clock, link=link))
 
 
 def _given_key(headers: Mapping[str, str]) -> str:

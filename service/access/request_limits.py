@@ -1,11 +1,10 @@
 """Requests a minute of each caller, counted in memory, or in Redis for all replicas together.
 
 A window of a minute begins with a caller's first request, so that Retry-After is exact. Redis may
-go at any time: then each process counts for itself, and nobody waits for it more than once in a
-while.
+go at any time: then each process counts for itself, and nobody waits for one that is known to be
+away.
 """
 
-import asyncio
 import logging
 import math
 import time
@@ -19,13 +18,12 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from service.errors import RateLimitedError
+from service.redis_link import RedisLink
 
 logger = logging.getLogger(__name__)
 
 _KEY_PREFIX = "affectsr:limits:1"
 
-# How long Redis is left alone after a failure, so that not every request waits for it in vain.
-_PAUSE_SECONDS = 5.0
 # Redis tells the rest of a window in seconds, rounded: it may be half a second longer.
 _ROUNDING_SECONDS = 0.5
 
@@ -33,27 +31,18 @@ _ROUNDING_SECONDS = 0.5
 class RequestLimits:
     """Counts requests and refuses those over a caller's limit."""
 
-    def __init__(
-        self,
-        *,
-        clock: Callable[[], float],
-        redis: Redis | None = None,
-        redis_timeout_seconds: float = 0.05,
-    ) -> None:
+    def __init__(self, *, clock: Callable[[], float], link: RedisLink | None = None) -> None:
         """Count in Redis if there is one, else in memory.
 
         Args:
             clock: seconds, monotonic.
-            redis: shared with the other replicas; closed by `aclose`.
-            redis_timeout_seconds: for all that one request asks of Redis.
+            link: to the Redis that is shared with the other replicas.
         """
         self._clock = clock
-        self._redis = redis
-        self._redis_timeout_seconds = redis_timeout_seconds
-        self._redis_pauses_until = -math.inf
-        self._is_redis_away = False
+        self._link = link
+        self._counts_alone = False
         self._own = FixedWindowRateLimiter(_MemoryWindows(clock))
-        self._shared = None if redis is None else FixedWindowRateLimiter(_redis_windows(redis))
+        self._shared = FixedWindowRateLimiter(_redis_windows(link.texts)) if link else None
 
     async def count(self, name: str, *, per_minute: int) -> None:
         """Count a request of a caller.
@@ -72,39 +61,26 @@ class RequestLimits:
                 retry_after_seconds=math.ceil(wait_seconds),
             )
 
-    async def aclose(self) -> None:
-        """Let go of connections."""
-        if self._redis is not None:
-            await self._redis.aclose()
-
     async def _wait_in_redis(self, item: RateLimitItem, name: str) -> float | None:
         """As `_wait`; None where Redis does not count."""
-        now = self._clock()
-        if self._shared is None or now < self._redis_pauses_until:
+        if self._link is None or self._shared is None:
             return None
-        if self._is_redis_away:
-            # One request tries; who comes meanwhile does not wait with it.
-            self._redis_pauses_until = now + _PAUSE_SECONDS
         try:
-            async with asyncio.timeout(self._redis_timeout_seconds):
+            async with self._link.attempt(seconds=self._link.timeout_seconds):
                 wait_seconds = await _wait(self._shared, item, name, now=time.time)
         except (RedisError, OSError) as error:
-            self._redis_went_away(error)
+            if not self._counts_alone:
+                self._counts_alone = True
+                logger.warning(
+                    "limits of API keys are counted by this process alone, "
+                    "Redis cannot be used (%s)",
+                    type(error).__name__,
+                )
             return None
-        if self._is_redis_away:
-            self._is_redis_away = False
-            self._redis_pauses_until = -math.inf
+        if self._counts_alone:
+            self._counts_alone = False
             logger.info("limits of API keys are counted in Redis again")
         return wait_seconds and wait_seconds + _ROUNDING_SECONDS
-
-    def _redis_went_away(self, error: Exception) -> None:
-        self._redis_pauses_until = self._clock() + _PAUSE_SECONDS
-        if not self._is_redis_away:
-            self._is_redis_away = True
-            logger.warning(
-                "limits of API keys are counted by this process alone, Redis cannot be used (%s)",
-                type(error).__name__,
-            )
 
 
 async def _wait(

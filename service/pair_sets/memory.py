@@ -84,9 +84,6 @@ class MemoryPairSets:
         if self._living(owner).pop(name, None) is None:
             raise refusals.unknown_set(name)
 
-    async def aclose(self) -> None:
-        """Nothing is held open."""
-
     def _living(self, owner: str) -> dict[str, _Held]:
         """The owner's sets, without those whose time has run out."""
         sets = self._owners.get(owner, {})

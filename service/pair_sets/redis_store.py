@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
 
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from model_store.emotion.classifier import EMOTIONS
@@ -25,6 +24,7 @@ from service.pair_sets.store import (
     SetClassifier,
     SetLimits,
 )
+from service.redis_link import RedisLink
 
 # Raised with a change of what the hashes hold: replicas of two versions then keep apart.
 _PREFIX = "affectsr:ecm:1"
@@ -41,14 +41,15 @@ _ASK_AGAIN = "ask again"
 class RedisPairSets:
     """A `PairSetStore` in Redis."""
 
-    def __init__(self, redis: Redis, limits: SetLimits) -> None:
-        self._redis = redis
+    def __init__(self, link: RedisLink, limits: SetLimits) -> None:
+        self._link = link
+        self._redis = link.texts
         self._limits = limits
         self._add_script = Path(__file__).with_name("add_pairs.lua").read_text("ascii")
 
     async def add(self, owner: str, name: str, addition: Addition) -> AddedPairs:
         arguments = self._arguments(name, addition)
-        async with _reached(_ADD_AGAIN):
+        async with self._reached(_ADD_AGAIN):
             status, payload = await self._redis.eval(
                 self._add_script, 5, *_keys(owner, name), *arguments
             )
@@ -60,7 +61,10 @@ class RedisPairSets:
 
     async def get(self, owner: str, name: str) -> PairSet:
         _, meta_key, sums_key, _, _ = _keys(owner, name)
-        async with _reached(_ASK_AGAIN), self._redis.pipeline(transaction=True) as pipeline:
+        async with (
+            self._reached(_ASK_AGAIN),
+            self._redis.pipeline(transaction=True) as pipeline,
+        ):
             pipeline.hgetall(meta_key)
             pipeline.hgetall(sums_key)
             pipeline.pttl(meta_key)
@@ -75,7 +79,7 @@ class RedisPairSets:
             )
 
     async def entries(self, owner: str) -> list[PairSetEntry]:
-        async with _reached(_ASK_AGAIN):
+        async with self._reached(_ASK_AGAIN):
             async with self._redis.pipeline(transaction=True) as pipeline:
                 pipeline.time()
                 pipeline.zrange(_index_key(owner), 0, -1, withscores=True)
@@ -99,15 +103,30 @@ class RedisPairSets:
 
     async def delete(self, owner: str, name: str) -> None:
         index_key, *set_keys = _keys(owner, name)
-        async with _reached(_ASK_AGAIN), self._redis.pipeline(transaction=True) as pipeline:
+        async with (
+            self._reached(_ASK_AGAIN),
+            self._redis.pipeline(transaction=True) as pipeline,
+        ):
             pipeline.delete(*set_keys)
             pipeline.zrem(index_key, name)
             num_deleted, _ = await pipeline.execute()
             if not num_deleted:
                 raise refusals.unknown_set(name)
 
-    async def aclose(self) -> None:
-        await self._redis.aclose()
+    @asynccontextmanager
+    async def _reached(self, remedy: str) -> AsyncIterator[None]:
+        """Say that sets cannot be had now where Redis refuses, is late, or holds something else.
+
+        Nobody waits for one that is known to be away.
+        """
+        try:
+            async with self._link.attempt():
+                yield
+        except (RedisError, OSError, ValueError, KeyError) as error:
+            raise SetsUnavailableError(
+                f"the sets are kept in Redis, which cannot be used now ({type(error).__name__}); "
+                f"{remedy}. Comparing pairs without `set` needs no Redis"
+            ) from error
 
     def _arguments(self, name: str, addition: Addition) -> list[str | int]:
         """See add_pairs.lua."""
@@ -128,18 +147,6 @@ class RedisPairSets:
             *_RESULT_FIELDS,
             *(part for item in values.items() for part in item),
         ]
-
-
-@asynccontextmanager
-async def _reached(remedy: str) -> AsyncIterator[None]:
-    """Say that sets cannot be had now where Redis refuses, is late, or holds something else."""
-    try:
-        yield
-    except (RedisError, OSError, ValueError, KeyError) as error:
-        raise SetsUnavailableError(
-            f"the sets are kept in Redis, which cannot be used now ({type(error).__name__}); "
-            f"{remedy}. Comparing pairs without `set` needs no Redis"
-        ) from error
 
 
 def _sums(fields: Mapping[str, str]) -> EcmSums:

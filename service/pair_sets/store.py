@@ -142,7 +142,3 @@ class PairSetStore(Protocol):
             SetsUnavailableError: the store cannot be reached.
         """
         ...
-
-    async def aclose(self) -> None:
-        """Let go of connections."""
-        ...

@@ -23,7 +23,6 @@ import statistics
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing
 from multiprocessing.connection import Connection
 
 import numpy as np
@@ -40,10 +39,9 @@ from service.pair_sets import (
     SetClassifier,
     SetLimits,
 )
-from service.redis_connection import open_redis
 from service.settings import Settings
 from tests.bench.bench_service import Service, post_request
-from tests.redis_server import RedisServer
+from tests.redis_server import RedisServer, linked
 from tests.service.support import as_file, noise
 
 _SIDE_PX = 128
@@ -151,10 +149,9 @@ async def _compare_sets() -> None:
     server.start()
     print("\n| sets | adding to an empty one | to a million pairs | ratio |\n|---|---|---|---|")
     try:
-        redis = RedisPairSets(open_redis(server.url, timeout_seconds=5), limits)
-        memory = MemoryPairSets(limits, clock=time.monotonic)
-        for name, store in (("memory", memory), ("Redis", redis)):
-            async with aclosing(store):
+        async with linked(server.url) as link:
+            memory = MemoryPairSets(limits, clock=time.monotonic)
+            for name, store in (("memory", memory), ("Redis", RedisPairSets(link, limits))):
                 empty, million = await _seconds_of_additions(store)
                 print(
                     f"| {name} | {1000 * empty:.3f} ms | {1000 * million:.3f} ms "

@@ -24,6 +24,7 @@ WELL = {
     f"up{B}}}": "1x480",
     f"affectsr_ready{A}}}": "1x480",
     f"affectsr_ready{B}}}": "1x480",
+    f"affectsr_redis_breaker_state{A}}}": "0x480",
     f"process_start_time_seconds{A}}}": "1000x480",
     f"process_open_fds{A}}}": "40x480",
     f"process_max_fds{A}}}": "1024x480",
@@ -119,6 +120,13 @@ CASES = (
         },
         "40m",
         {},
+    ),
+    Case(
+        "AffectSRRedisAway",
+        # Away, and now and then a try that comes to nothing.
+        {f"affectsr_redis_breaker_state{A}}}": "0x60 2x3 1 2x400"},
+        "67m",
+        TARGET,
     ),
     Case("AffectSRFileDescriptors", {f"process_open_fds{A}}}": "900x480"}, "10m", TARGET),
 )

@@ -1,8 +1,9 @@
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.redis_server import RedisServer
+from service.redis_link import RedisLink
+from tests.redis_server import RedisServer, linked
 
 
 @pytest.fixture(scope="module")
@@ -21,3 +22,15 @@ def own_redis() -> Iterator[RedisServer]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+async def shared_link(shared_redis: RedisServer) -> AsyncIterator[RedisLink]:
+    async with linked(shared_redis.url) as link:
+        yield link
+
+
+@pytest.fixture
+async def own_link(own_redis: RedisServer) -> AsyncIterator[RedisLink]:
+    async with linked(own_redis.url) as link:
+        yield link

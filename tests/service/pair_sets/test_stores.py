@@ -3,7 +3,6 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from dataclasses import replace
 
 import numpy as np
@@ -24,9 +23,8 @@ from service.pair_sets import (
     RedisPairSets,
     SetLimits,
 )
-from service.redis_connection import open_redis
 from tests.fakes import ManualClock
-from tests.redis_server import RedisServer
+from tests.redis_server import RedisServer, linked
 from tests.service.pair_sets.pairs import FIRST, SECOND, pairs, rows
 
 pytestmark = pytest.mark.anyio
@@ -42,12 +40,12 @@ def owner() -> str:
 
 @pytest.fixture(params=["memory", "redis"])
 async def store(request: pytest.FixtureRequest, clock: ManualClock) -> AsyncIterator[PairSetStore]:
-    made: PairSetStore = MemoryPairSets(LIMITS, clock=clock)
-    if request.param == "redis":
-        server: RedisServer = request.getfixturevalue("shared_redis")
-        made = RedisPairSets(open_redis(server.url, timeout_seconds=5), LIMITS)
-    async with aclosing(made):
-        yield made
+    if request.param == "memory":
+        yield MemoryPairSets(LIMITS, clock=clock)
+        return
+    server: RedisServer = request.getfixturevalue("shared_redis")
+    async with linked(server.url) as link:
+        yield RedisPairSets(link, LIMITS)
 
 
 async def test_set_is_the_metric_of_all_that_was_added(store: PairSetStore, owner: str) -> None:

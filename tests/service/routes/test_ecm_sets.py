@@ -8,6 +8,7 @@ import pytest
 from service.settings import Settings
 from tests.fakes import NearestEngine, served_classifier
 from tests.redis_server import RedisServer
+from tests.service.routes.test_busy import eventually
 from tests.service.routes.test_ecm import CLASSIFIER, post_pairs, read
 from tests.service.support import as_file, assert_problem, client_of, plain, post_image
 
@@ -176,8 +177,13 @@ async def test_too_many_sets(settings: Settings) -> None:
     assert_problem(response, status=409, kind="too-many-sets", says="there are 1 sets")
 
 
+async def redis_is_used(client: httpx.AsyncClient) -> bool:
+    """Whether the service has noticed that Redis answers, by a probe that it sends each second."""
+    return "affectsr_redis_breaker_state 2.0" not in (await client.get("/metrics")).text
+
+
 async def test_redis_that_is_down_costs_the_sets_alone(redis: RedisServer) -> None:
-    settings = Settings.model_validate({"codec_threads": 1, "redis_url": redis.url})
+    settings = settings_with(redis)
     redis.stop()
     async with client_of(settings, engine_of()) as client:
         for response in (
@@ -198,5 +204,6 @@ async def test_redis_that_is_down_costs_the_sets_alone(redis: RedisServer) -> No
         assert (await post_image(client, as_file(plain(10)))).status_code == 200
         assert (await client.get("/readyz")).status_code == 200
         redis.start()
+        await eventually(lambda: redis_is_used(client))
         added = await post_pairs(client, (10, 30), query="?set=s", Idempotency_Key="k1")
         assert added.json()["set"]["ecm"]["n"] == 1

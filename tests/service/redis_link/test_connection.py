@@ -1,10 +1,11 @@
 import logging
 import socket
+from contextlib import aclosing
 
 import pytest
 
 from service.errors import StartupError
-from service.redis_connection import open_redis, report_silent_redis
+from service.redis_link.connection import open_redis, report_silent_redis
 
 pytestmark = pytest.mark.anyio
 
@@ -42,7 +43,8 @@ async def test_redis_that_does_not_answer_is_told_and_no_reason_not_to_start(
         unused.bind(("127.0.0.1", 0))
         url = f"redis://:secret@127.0.0.1:{unused.getsockname()[1]}/0"
         with caplog.at_level(logging.WARNING):
-            await report_silent_redis(url, timeout_seconds=1)
+            async with aclosing(open_redis(url, timeout_seconds=1)) as redis:
+                await report_silent_redis(redis)
     (record,) = caplog.records
     assert "AFFECTSR_REDIS_URL names does not answer now" in record.getMessage()
     assert "secret" not in record.getMessage()

@@ -5,7 +5,6 @@ was repeated might be done twice.
 """
 
 import logging
-from contextlib import aclosing
 from urllib.parse import urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -20,12 +19,13 @@ logger = logging.getLogger(__name__)
 _MAX_CONNECTIONS = 16
 
 
-def open_redis(url: str, *, timeout_seconds: float) -> Redis:
+def open_redis(url: str, *, timeout_seconds: float, decode_responses: bool = True) -> Redis:
     """Make a client; it connects when it is used, so Redis may come and go.
 
     Args:
         url: redis://, rediss:// (TLS) or unix://, with user and password where they are needed.
         timeout_seconds: for a connection, for an answer, and for a free connection of the pool.
+        decode_responses: answers are text; else they are bytes.
 
     Raises:
         StartupError: the URL cannot be read; the message does not repeat it, for it may hold a
@@ -41,7 +41,7 @@ def open_redis(url: str, *, timeout_seconds: float) -> Redis:
             socket_timeout=timeout_seconds,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
-            decode_responses=True,
+            decode_responses=decode_responses,
         )
         # Refuses options that the URL should not have; it connects to nothing yet.
         pool.connection_class(**pool.connection_kwargs)
@@ -52,22 +52,17 @@ def open_redis(url: str, *, timeout_seconds: float) -> Redis:
     return Redis.from_pool(pool)
 
 
-async def report_silent_redis(url: str, *, timeout_seconds: float) -> None:
-    """Tell the log where Redis does not answer as it should; no reason not to start.
-
-    Raises:
-        StartupError: see `open_redis`.
-    """
-    async with aclosing(open_redis(url, timeout_seconds=timeout_seconds)) as redis:
-        try:
-            await redis.ping()
-        except (RedisError, OSError, TimeoutError) as error:
-            logger.warning(
-                "the Redis that AFFECTSR_REDIS_URL names does not answer now: %s (%s); the service "
-                "starts without it and asks again whenever it is needed",
-                error,
-                type(error).__name__,
-            )
+async def report_silent_redis(redis: Redis) -> None:
+    """Tell the log where Redis does not answer as it should; no reason not to start."""
+    try:
+        await redis.ping()
+    except (RedisError, OSError, TimeoutError) as error:
+        logger.warning(
+            "the Redis that AFFECTSR_REDIS_URL names does not answer now: %s (%s); the service "
+            "starts without it and asks again whenever it is needed",
+            error,
+            type(error).__name__,
+        )
 
 
 def _check_database(url: str) -> None:
