@@ -49,6 +49,12 @@ class ModelStore:
 
     def __init__(self, root: Path = DEFAULT_ROOT) -> None:
         self._root = root
+        self._loaded: dict[str, ModelManifest] = {}
+
+    @property
+    def loaded(self) -> Mapping[str, ModelManifest]:
+        """Every version that `load` has given so far, by reference."""
+        return self._loaded
 
     def names(self) -> list[str]:
         """Names of all models that have a version, sorted.
@@ -118,6 +124,7 @@ class ModelStore:
             raise ManifestError(
                 f"{path} does not fit its manifest ({error}); restore the version's folder"
             ) from error
+        self._loaded[manifest.reference] = manifest
         return LoadedModel(manifest, network.to(device).eval().requires_grad_(False))
 
     def publish(

@@ -17,17 +17,19 @@ from model_store.store import DEFAULT_ROOT, ModelStore
 from service.access import open_gate
 from service.api_document import complete_document
 from service.authentication import ApiKeyMiddleware
+from service.cache import ResponseCache, open_cache
 from service.ecm_pipeline import EcmPipeline
 from service.engine.base import Engine
 from service.engine.torch_engine import load_torch_engine
-from service.engine_room import open_engine_room
+from service.engine_room import EngineRoom, open_engine_room
 from service.error_handlers import add_error_handlers, describe_problem
 from service.errors import StartupError
+from service.fingerprint import results_fingerprint
 from service.lifecycle import Lifecycle, State
 from service.metrics import Metrics
 from service.middleware import DeclaredLengthMiddleware, RequestMiddleware
 from service.pair_sets import MemoryPairSets, PairSetStore, RedisPairSets, SetLimits
-from service.pipeline import UpscalePipeline
+from service.pipeline import UpscaledFile, UpscaledFileForm, UpscalePipeline
 from service.redis_link import RedisLink, open_redis_link
 from service.routes import ecm, ecm_sets, health, models, open_inference, upscale
 from service.routes.services import Services, services_in
@@ -78,14 +80,33 @@ def create_app(
         describe_problem=describe_problem,
     )
 
-    def check_room() -> None:
-        if services.admission is not None:
+    models_of_engine = store or open_store(settings)
+
+    def check_room(path: str) -> None:
+        # What is in the cache needs none, and which image it is stands in the body.
+        may_be_cached = settings.cache != "off" and path == upscale.PATH
+        if services.admission is not None and not may_be_cached:
             services.admission.check_room()
 
     def load_engine() -> Engine:
         return engine or load_torch_engine(
-            store or open_store(settings), settings, on_landmarks=metrics.landmarks_found
+            models_of_engine, settings, on_landmarks=metrics.landmarks_found
         )
+
+    @asynccontextmanager
+    async def open_cache_of(
+        room: EngineRoom, link: RedisLink | None
+    ) -> AsyncIterator[ResponseCache[UpscaledFile] | None]:
+        fingerprint = results_fingerprint(
+            settings,
+            served=[*room.models, *([room.classifier] if room.classifier else [])],
+            loaded=models_of_engine.loaded,
+            release=_own_version(),
+        )
+        async with open_cache(
+            settings, UpscaledFileForm(), link, namespace=fingerprint, observer=metrics
+        ) as cache:
+            yield cache
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -99,10 +120,11 @@ def create_app(
                 open_engine_room(
                     settings, load_engine, metrics=metrics, lifecycle=lifecycle, clock=clock
                 ) as room,
+                open_cache_of(room, link) as cache,
             ):
                 services.gate = open_gate(settings, link, clock=clock)
                 services.admission = room.admission
-                services.pipeline = UpscalePipeline(room)
+                services.pipeline = UpscalePipeline(room, cache)
                 services.ecm = EcmPipeline(
                     room,
                     open_pair_sets(settings, link, clock=clock),

@@ -105,16 +105,26 @@ class EngineRoom:
             OverloadedError: there is no room for them.
             DeadlineExceededError: the deadline passed.
         """
-        seconds = deadline - self._clock()
         with self.admission.admit(num_images):
-            try:
-                async with asyncio.timeout(None if math.isinf(seconds) else seconds):
-                    yield
-            except TimeoutError:
-                raise DeadlineExceededError(
-                    "the deadline passed before the result was ready; send X-Request-Timeout-Ms "
-                    "with a longer one, or retry when the service is less busy"
-                ) from None
+            async with self.within(deadline):
+                yield
+
+    @asynccontextmanager
+    async def within(self, deadline: float) -> AsyncIterator[None]:
+        """End the block when its deadline passes.
+
+        Raises:
+            DeadlineExceededError: it did.
+        """
+        seconds = deadline - self._clock()
+        try:
+            async with asyncio.timeout(None if math.isinf(seconds) else seconds):
+                yield
+        except TimeoutError:
+            raise DeadlineExceededError(
+                "the deadline passed before the result was ready; send X-Request-Timeout-Ms "
+                "with a longer one, or retry when the service is less busy"
+            ) from None
 
     async def decode(self, data: bytes, times: StageTimes) -> DecodedImage:
         """See `decode_image`."""

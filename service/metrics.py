@@ -77,6 +77,9 @@ class Metrics:
             "model_info", "1 for each model that is served.", "model", "version", "sha256"
         )
 
+        self._cache = self._counter(
+            "cache", "Look-ups and stores of the response cache.", "tier", "result"
+        )
         self._redis_breaker_state = self._gauge(
             "redis_breaker_state", "0: Redis is used; 1: one use tries it; 2: it is left alone."
         )
@@ -130,7 +133,10 @@ class Metrics:
     def batch_split(self) -> None:
         self._oom_splits.inc()
 
-    # --- Redis ---
+    # --- the cache and Redis ---
+
+    def cache_used(self, tier: str, result: str) -> None:
+        self._cache.labels(tier, result).inc()
 
     def redis_breaker_changed(self, state: int) -> None:
         self._redis_breaker_state.set(state)

@@ -167,18 +167,45 @@ class Settings(BaseSettings):
 
     redis_url: SecretStr | None = Field(
         None,
-        description="Redis for what replicas share: the running ECM sets and the counts of API "
-        "keys with a limit. `redis://HOST:6379/0`, `rediss://` or `unix://`. Unset: each process "
-        "keeps its own, in memory. While it is away each counts its own requests; only the sets "
-        "need it.",
+        description="Redis for what replicas share: the running ECM sets, the counts of API keys "
+        "with a limit and, if wanted, results (`AFFECTSR_CACHE`). `redis://HOST:6379/0`, "
+        "`rediss://` or `unix://`. Unset: each process keeps its own, in memory. While it is away "
+        "each does so for limits and results; only the sets need it.",
     )
     redis_timeout_ms: int = Field(
         50,
         ge=1,
         le=10_000,
         description="How long Redis may take to connect, and to answer; then a request for a set "
-        "is answered 503, and limits are counted without it.",
+        "is answered 503, and all else does without. After three such failures in a row, or "
+        "fifteen answers that took a fifth of it, nobody waits for it until a probe is answered.",
         json_schema_extra={"unit": "ms"},
+    )
+    cache: Literal["off", "local", "shared"] = Field(
+        "off",
+        description="Whether results of `/v1/upscale` are kept and given out again for the same "
+        "image and parameters: `local` in the memory of each process, `shared` in Redis, too. Off "
+        "by default, since it keeps faces for longer than their request.",
+    )
+    cache_ttl_seconds: int = Field(
+        3600,
+        ge=1,
+        le=30 * 24 * 3600,
+        description="A result is kept for no longer than this.",
+        json_schema_extra={"unit": "s"},
+    )
+    cache_bytes: int = Field(
+        64 * 2**20,
+        ge=2**20,
+        description="Memory that kept results take in each process; a 128 px PNG takes 40 KiB.",
+        json_schema_extra={"unit": "bytes"},
+    )
+    cache_redis_bytes: int = Field(
+        96 * 2**20,
+        ge=2**20,
+        description="While Redis uses more memory than this, whatever for, no further result is "
+        "kept there: the running sets need room, too.",
+        json_schema_extra={"unit": "bytes"},
     )
     ecm_set_ttl_seconds: int = Field(
         7 * 24 * 3600,
@@ -255,6 +282,10 @@ class Settings(BaseSettings):
                 f"max_images_per_request is {self.max_images_per_request} and queue_capacity is "
                 f"{self.queue_capacity}; a full request could never be admitted: raise "
                 f"queue_capacity to at least {self.max_images_per_request + 1}"
+            )
+        if self.cache == "shared" and self.redis_url is None:
+            raise ValueError(
+                "cache is shared and redis_url is not set; name a Redis, or set cache to local"
             )
         if self.request_timeout_ms > self.max_request_timeout_ms:
             raise ValueError(

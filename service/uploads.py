@@ -24,9 +24,9 @@ class UploadMiddleware:
     """
 
     def __init__(
-        self, app: ASGIApp, *, max_held_bytes: int, check_room: Callable[[], None]
+        self, app: ASGIApp, *, max_held_bytes: int, check_room: Callable[[str], None]
     ) -> None:
-        """`check_room` raises OverloadedError where a request would not be admitted now."""
+        """`check_room` raises OverloadedError where a path would not be admitted now."""
         self._app = app
         self._max_held_bytes = max_held_bytes
         self._check_room = check_room
@@ -37,7 +37,7 @@ class UploadMiddleware:
             await self._app(scope, receive, send)
             return
         try:
-            self._check_room()
+            self._check_room(scope["path"])
         except OverloadedError as error:
             await service_error_response(Request(scope), error)(scope, receive, send)
             return

@@ -42,6 +42,10 @@ def _rate(series: str, by: str, where: str = "") -> str:
 _ERRORS = _rate("affectsr_requests_total", "job", ',route=~"/v1/.*",code=~"5.."')
 _ALL = _rate("affectsr_requests_total", "job", ',route=~"/v1/.*"')
 
+# Every look-up is counted once in the tier "local", as found there or not.
+_LOOKED_UP = ',tier="local"'
+_FOUND = ',tier=~"local|redis|flight",result=~"hit|joined"'
+
 ROWS = (
     Row(
         "Overview",
@@ -203,6 +207,36 @@ ROWS = (
                     ),
                 ),
                 kind="table",
+            ),
+        ),
+    ),
+    Row(
+        "Cache and Redis",
+        (
+            Panel(
+                "Results found",
+                "percentunit",
+                (
+                    Query(
+                        f"{_rate('affectsr_cache_total', 'job', _FOUND)} / "
+                        f"{_rate('affectsr_cache_total', 'job', _LOOKED_UP)}",
+                        "found or under way",
+                    ),
+                ),
+                description="Of all images that were looked up; empty where AFFECTSR_CACHE is off.",
+            ),
+            Panel(
+                "Look-ups and stores",
+                "none",
+                (Query(_rate("affectsr_cache_total", "tier, result"), "{{tier}} {{result}}"),),
+                description="`skipped`: Redis is known to be away, or full; `foreign`: what lies "
+                "in Redis is no entry of this service.",
+            ),
+            Panel(
+                "Redis",
+                "none",
+                (Query('affectsr_redis_breaker_state{job="affectsr"}', "{{instance}}"),),
+                description="0: it is used; 1: one use tries it; 2: it is left alone.",
             ),
         ),
     ),

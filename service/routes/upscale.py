@@ -7,8 +7,9 @@ from service.engine_room import StageTimes
 from service.errors import NotReadyError, ServiceError
 from service.logs import current_request_id
 from service.pipeline import UpscaleOrder
+from service.routes.caching import describe_sources, refuses_cache
 from service.routes.receiving import read_deadline, unless_caller_leaves
-from service.routes.services import Services, services_of
+from service.routes.services import Services, owner_of, services_of
 from service.routes.timing import answer_timed
 from service.routes.upscale_openapi import REQUEST, RESPONSES
 from service.routes.upscale_reply import (
@@ -21,11 +22,13 @@ from service.routes.upscale_reply import (
 )
 from service.routes.upscale_request import read_request
 
+PATH = "/v1/upscale"
+
 router = APIRouter(tags=["upscale"])
 
 
 @router.post(
-    "/v1/upscale",
+    PATH,
     summary="Upscale face crops",
     response_class=Response,
     responses=RESPONSES,
@@ -79,16 +82,22 @@ async def _answer(
         media_type=enclosed_image_type(reply_type),
         wants_readout=wants_readout,
         deadline=deadline,
+        owner=owner_of(request),
+        may_use_cache=not refuses_cache(request.headers.getlist("cache-control")),
     )
     outcomes = await unless_caller_leaves(request, services.pipeline.upscale(order, times))
     if len(outcomes) > 1 or received.names is not None:
-        return reply_with_several(
+        response = reply_with_several(
             outcomes,
             names=received.names,
             files=files,
             request_id=current_request_id(),
             describe_problem=services.describe_problem,
         )
-    if isinstance(outcomes[0], ServiceError):
+    elif isinstance(outcomes[0], ServiceError):
         raise outcomes[0]
-    return reply_with_one(outcomes[0], reply_type)
+    else:
+        response = reply_with_one(outcomes[0], reply_type)
+    if services.settings.cache != "off":
+        response.headers.update(describe_sources(outcomes, may_use_cache=order.may_use_cache))
+    return response

@@ -32,6 +32,14 @@ REQUEST: dict[str, Any] = {
         {"name": "model", "in": "query", "required": False, "schema": _MODEL},
         {"name": "readout", "in": "query", "required": False, "schema": _READOUT},
         TIMEOUT_PARAMETER,
+        {
+            "name": "Cache-Control",
+            "in": "header",
+            "required": False,
+            "schema": {"type": "string"},
+            "description": "`no-store` or `no-cache`: nothing is looked up or kept.",
+            "examples": {"past the cache": {"value": "no-store"}},
+        },
     ],
     "requestBody": {
         "required": True,
@@ -92,6 +100,11 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
                 "no calibration fits model and classifier."
             ),
             "X-AffectSR-Expression-Recoverable-Probability": _header("0 to 1; `yes` from 0.8."),
+            "X-AffectSR-Cache": _header(
+                "Where the service keeps results: `hit`, kept from before; `shared`, made by work "
+                "that another request had begun; `miss`; `bypass`, as Cache-Control asked; "
+                "`mixed`, of several images."
+            ),
             "X-Request-ID": _header("The request's own id, or one made for it."),
             "Server-Timing": _header("Milliseconds by stage."),
         },

@@ -49,7 +49,7 @@ async def reads_all(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def middleware(
-    *, max_held_bytes: int = 100, check_room: Callable[[], None] = lambda: None
+    *, max_held_bytes: int = 100, check_room: Callable[[str], None] = lambda path: None
 ) -> UploadMiddleware:
     return UploadMiddleware(reads_all, max_held_bytes=max_held_bytes, check_room=check_room)
 
@@ -60,7 +60,8 @@ def begin(app: UploadMiddleware, upload: Upload) -> asyncio.Task[None]:
 
 
 async def test_body_is_not_read_where_there_is_no_room() -> None:
-    def refuse() -> None:
+    def refuse(path: str) -> None:
+        assert path == "/v1/upscale"
         raise OverloadedError("full", retry_after_seconds=3)
 
     upload = Upload()
