@@ -37,7 +37,8 @@ LABEL org.opencontainers.image.title="AffectSR" \
       org.opencontainers.image.description="Expression-preserving super-resolution of faces" \
       org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="Apache-2.0"
-# Home is the one folder that may be written to where the root is read-only.
+# Home is the one folder that may be written to where the root is read-only; it is small, so no engine
+# cache is kept there.
 RUN groupadd --gid 10001 affectsr \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin affectsr
 COPY docker/healthcheck.py /usr/local/lib/affectsr/healthcheck.py
@@ -46,7 +47,8 @@ ENV PATH=/opt/affectsr/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     AFFECTSR_HTTP_HOST=0.0.0.0 \
     AFFECTSR_HTTP_PORT=8000 \
-    AFFECTSR_LOG_FORMAT=json
+    AFFECTSR_LOG_FORMAT=json \
+    AFFECTSR_ENGINE_CACHE_DIR=
 USER 10001:10001
 WORKDIR /tmp
 EXPOSE 8000

@@ -20,7 +20,7 @@ from service.authentication import ApiKeyMiddleware
 from service.cache import ResponseCache, open_cache
 from service.ecm_pipeline import EcmPipeline
 from service.engine.base import Engine
-from service.engine.torch_engine import load_torch_engine
+from service.engine.loading import load_engine
 from service.engine_room import EngineRoom, open_engine_room
 from service.error_handlers import add_error_handlers, describe_problem
 from service.errors import StartupError
@@ -88,8 +88,8 @@ def create_app(
         if services.admission is not None and not may_be_cached:
             services.admission.check_room()
 
-    def load_engine() -> Engine:
-        return engine or load_torch_engine(
+    def open_engine() -> Engine:
+        return engine or load_engine(
             models_of_engine, settings, on_landmarks=metrics.landmarks_found
         )
 
@@ -118,7 +118,7 @@ def create_app(
                     on_change=lambda state: metrics.redis_breaker_changed(state.value),
                 ) as link,
                 open_engine_room(
-                    settings, load_engine, metrics=metrics, lifecycle=lifecycle, clock=clock
+                    settings, open_engine, metrics=metrics, lifecycle=lifecycle, clock=clock
                 ) as room,
                 open_cache_of(room, link) as cache,
             ):

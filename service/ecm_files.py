@@ -15,7 +15,7 @@ from model_store.image_tensor import RgbImage
 from service.app import open_store
 from service.ecm_pipeline import Comparison, compare_readings
 from service.engine.base import EmotionReading
-from service.engine.torch_engine import load_torch_engine
+from service.engine.loading import load_engine
 from service.engine_room import EngineRoom, StageTimes, open_engine_room
 from service.errors import ServiceError
 from service.lifecycle import Lifecycle
@@ -112,7 +112,7 @@ async def compare_folders(plan: PairPlan, settings: Settings) -> FolderCompariso
     left_out = list(plan.left_out)
     async with open_engine_room(
         settings,
-        lambda: load_torch_engine(open_store(settings), settings),
+        lambda: load_engine(open_store(settings), settings),
         metrics=Metrics(max_batch_size=settings.max_batch_size),
         lifecycle=Lifecycle(),
         warm_up=False,

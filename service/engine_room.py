@@ -16,7 +16,13 @@ from model_store.emotion.classifier import CROP_PX, EMOTIONS
 from model_store.image_tensor import RgbImage
 from service.admission import Admission
 from service.batching import Batched, BatchLimits, Claim, DynamicBatcher
-from service.engine.base import EmotionReading, Engine, ServedModel, ServedVersion
+from service.engine.base import (
+    EmotionReading,
+    Engine,
+    EngineDescription,
+    ServedModel,
+    ServedVersion,
+)
 from service.engine.readout import EngineItem, Upscaled, upscale_and_read_out
 from service.engine.thread import EngineThread
 from service.errors import DeadlineExceededError, NoClassifierError, ServiceError
@@ -75,6 +81,10 @@ class EngineRoom:
         self._codec = codec
         self._metrics = metrics
         self._clock = clock
+
+    @property
+    def engine(self) -> EngineDescription:
+        return self._engine.description
 
     @property
     def models(self) -> Sequence[ServedModel]:
@@ -286,6 +296,12 @@ async def open_engine_room(
             lifecycle=lifecycle,
             clock=clock,
             rng=rng or random.Random(),
+        )
+        metrics.engine_chosen(
+            engine=engine.description.name,
+            device=engine.description.device,
+            dtype=engine.description.dtype,
+            passed_over=", ".join(engine.description.passed_over),
         )
         for served in (*engine.models, *([engine.classifier] if engine.classifier else [])):
             metrics.model_served(

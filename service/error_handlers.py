@@ -112,6 +112,7 @@ PROBLEMS: dict[type[ServiceError], ProblemKind] = {
         504, "deadline-exceeded", "The deadline passed", is_retryable=True
     ),
     errors.StartupError: ProblemKind(503, "not-ready", "The service is not ready", True),
+    errors.EngineUnavailableError: ProblemKind(503, "not-ready", "The service is not ready", True),
 }
 
 _INTERNAL = ProblemKind(500, "internal", "The service failed")

@@ -225,3 +225,7 @@ class DeadlineExceededError(CapacityError):
 
 class StartupError(ServiceError):
     """The service cannot start; the message says what to change."""
+
+
+class EngineUnavailableError(StartupError):
+    """An engine cannot be had here, or is not accurate enough; another one may do."""

@@ -73,6 +73,14 @@ class Metrics:
         self._queue_pixels = self._gauge("queue_pixels", "Output pixels that wait.")
         self._inflight = self._gauge("inflight", "Admitted images whose request is unanswered.")
         self._ready = self._gauge("ready", "1 when new work is welcome.")
+        self._engine_info = self._gauge(
+            "engine_info",
+            "1 for the engine that computes; passed_over names faster ones that could not be had.",
+            "engine",
+            "device",
+            "dtype",
+            "passed_over",
+        )
         self._model_info = self._gauge(
             "model_info", "1 for each model that is served.", "model", "version", "sha256"
         )
@@ -145,6 +153,9 @@ class Metrics:
 
     def readiness_changed(self, *, is_ready: bool) -> None:
         self._ready.set(is_ready)
+
+    def engine_chosen(self, *, engine: str, device: str, dtype: str, passed_over: str) -> None:
+        self._engine_info.labels(engine, device, dtype, passed_over).set(1)
 
     def model_served(self, *, model: str, version: str, sha256: str) -> None:
         self._model_info.labels(model, version, sha256).set(1)

@@ -86,6 +86,7 @@ class UpscalePipeline:
 
     def __init__(self, room: EngineRoom, cache: ResponseCache[UpscaledFile] | None = None) -> None:
         self.catalogue = ModelCatalogue(room.models)
+        self.engine = room.engine
         self.classifier = room.classifier
         self._room = room
         self._cache = cache

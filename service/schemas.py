@@ -259,7 +259,20 @@ class ClassifierInfo(ClassifierVersion):
     licence: str
 
 
+class EngineInfo(Schema):
+    """What computes."""
+
+    name: Literal["torch", "openvino"]
+    device: str = Field(examples=["cpu"])
+    dtype: Literal["float32", "bfloat16"] = Field(description="Arithmetic of the upscaling.")
+    passed_over: dict[str, str] = Field(
+        description="Faster engines, and why each could not be had.",
+        examples=[{"openvino in bfloat16": "this CPU does not compute in bfloat16"}],
+    )
+
+
 class ModelList(Schema):
+    engine: EngineInfo
     models: list[ModelInfo]
     classifier: ClassifierInfo | None = Field(description="Null where none is loaded.")
 

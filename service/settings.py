@@ -69,6 +69,17 @@ class Settings(BaseSettings):
         "below 0.04.",
     )
 
+    engine: Literal["auto", "torch", "openvino"] = Field(
+        "auto",
+        description="Who computes. `auto` takes the fastest one that can be had and computes what "
+        "the reference does: on a CPU OpenVINO, else PyTorch. Another one that is named and cannot "
+        "be had keeps the service from starting.",
+    )
+    engine_cache_dir: Path | None = Field(
+        Path("~/.cache/affectsr"),
+        description="Folder in which OpenVINO's converted models are kept from start to start, "
+        "110 MB; it may be deleted at any time. Empty: each start converts them anew.",
+    )
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = Field(
         "auto", description="`auto` takes a CUDA device where there is one; else `cpu`, `cuda:0`."
     )
@@ -274,6 +285,11 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("engine_cache_dir", mode="before")
+    @classmethod
+    def _none_if_empty(cls, value: object) -> object:
+        return None if value == "" else value
 
     @model_validator(mode="after")
     def _check_bounds_against_each_other(self) -> "Settings":

@@ -10,7 +10,13 @@ import torch
 from model_store.emotion.classifier import EMOTIONS
 from model_store.emotion.recoverability import AgreementCalibration
 from model_store.image_tensor import RgbImage
-from service.engine.base import EmotionReading, ServedModel, ServedVersion, UpscaledImage
+from service.engine.base import (
+    EmotionReading,
+    EngineDescription,
+    ServedModel,
+    ServedVersion,
+    UpscaledImage,
+)
 from service.engine.grid import GridPlacement
 from service.errors import ItemFailedError, ServiceError
 
@@ -88,6 +94,7 @@ class NearestEngine:
         *,
         classifier: ServedVersion | None = None,
     ) -> None:
+        self.description = EngineDescription(name="torch", device="cpu", dtype="float32")
         self.models = models or (served_model(scale=4), served_model(scale=8, lr_size_px=16))
         self.classifier = classifier
         self.calibrations: dict[str, AgreementCalibration] = {}

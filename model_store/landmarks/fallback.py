@@ -5,11 +5,12 @@ than the one it was trained with.
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from model_store.landmarks.landmarker import Landmarker
+from model_store.landmarks.landmarker import LandmarkPrediction
 
 MIN_CONFIDENCE = 0.5
 
@@ -29,8 +30,21 @@ class ChosenLandmarks:
     is_fallback: Tensor
 
 
+class LandmarkPredictor(Protocol):
+    """The Landmarker, whoever computes it."""
+
+    @property
+    def mean_landmarks(self) -> Tensor:
+        """(478, 3): the mean face."""
+        ...
+
+    def __call__(self, lr: Tensor) -> LandmarkPrediction:
+        """Find the landmarks of faces in (N, 3, h, h) float RGB crops in [0, 1], any h."""
+        ...
+
+
 def choose_landmarks(
-    landmarker: Landmarker, lr: Tensor, *, min_confidence: float = MIN_CONFIDENCE
+    landmarker: LandmarkPredictor, lr: Tensor, *, min_confidence: float = MIN_CONFIDENCE
 ) -> ChosenLandmarks:
     """Find landmarks in (N, 3, h, h) crops in [0, 1]; below ``min_confidence`` the mean face."""
     prediction = landmarker(lr)

@@ -1,7 +1,7 @@
 """What the service asks of an engine, and the values that go in and come out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
@@ -98,8 +98,33 @@ class EmotionReading:
         return int(self.probabilities.argmax())
 
 
+EngineName = Literal["torch", "openvino", "cuda"]
+"""Who computes: PyTorch call by call, OpenVINO on a CPU, or PyTorch's captured CUDA graphs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineDescription:
+    """What computes here, for the log, `/v1/models` and the metrics.
+
+    Attributes:
+        device: `cpu`, `cuda:0`.
+        dtype: arithmetic of the upscaling networks; expressions are always read in float32.
+        passed_over: engines that would have been faster, and why each could not be had.
+    """
+
+    name: EngineName
+    device: str
+    dtype: Literal["float32", "bfloat16"]
+    passed_over: Mapping[str, str] = field(default_factory=dict)
+
+
 class Engine(Protocol):
     """Blocking; all of it is called from one thread, which owns the device."""
+
+    @property
+    def description(self) -> EngineDescription:
+        """What computes."""
+        ...
 
     @property
     def models(self) -> Sequence[ServedModel]:

@@ -1,17 +1,26 @@
 """Reading expressions on the device: landmarks, alignment, classifier, each once for a batch."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
+from torch import Tensor
 
-from model_store.architectures import Classifier
 from model_store.emotion.alignment import align_expression_crops
 from model_store.image_tensor import RgbImage
-from model_store.landmarks.fallback import choose_landmarks
+from model_store.landmarks.fallback import LandmarkPredictor, choose_landmarks
 from model_store.landmarks.landmarker import Landmarker
 from service.engine.base import EmotionReading, ServedVersion
 from service.engine.grid import to_square
 from service.errors import ItemFailedError, ServiceError
+
+
+class ExpressionClassifier(Protocol):
+    """The classifier, whoever computes it."""
+
+    def probabilities(self, crops: Tensor) -> Tensor:
+        """Classify (N, 3, 112, 112) RGB crops in [0, 1]: (N, 7) float32 rows that sum to 1."""
+        ...
 
 
 class ExpressionReader:
@@ -23,8 +32,8 @@ class ExpressionReader:
     def __init__(
         self,
         served: ServedVersion,
-        classifier: Classifier,
-        landmarker: Landmarker,
+        classifier: ExpressionClassifier,
+        landmarker: LandmarkPredictor,
         *,
         min_confidence: float,
         device: torch.device,
@@ -40,7 +49,7 @@ class ExpressionReader:
         """See `Engine.read_emotions`."""
         squares = [to_square(image, device=self._device) for image in images]
         # (N, 3, 32, 32)
-        grid = torch.cat([self._landmarker.to_grid(square) for square in squares])
+        grid = torch.cat([Landmarker.to_grid(square) for square in squares])
         chosen = choose_landmarks(self._landmarker, grid, min_confidence=self._min_confidence)
         crops = torch.cat(
             [

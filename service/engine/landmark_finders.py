@@ -10,8 +10,7 @@ from torch import Tensor
 
 from model_store.errors import FaceNotFoundError
 from model_store.image_tensor import tensor_to_image
-from model_store.landmarks.fallback import choose_landmarks
-from model_store.landmarks.landmarker import Landmarker
+from model_store.landmarks.fallback import LandmarkPredictor, choose_landmarks
 from model_store.landmarks.mediapipe_mesh import MediaPipeMesh
 from service.engine.base import LandmarkSource
 
@@ -64,7 +63,7 @@ class TimedFinder:
 class LandmarkerFinder:
     """The landmarker, on the device and in one batch."""
 
-    def __init__(self, landmarker: Landmarker, *, min_confidence: float) -> None:
+    def __init__(self, landmarker: LandmarkPredictor, *, min_confidence: float) -> None:
         self._landmarker = landmarker
         self._min_confidence = min_confidence
 

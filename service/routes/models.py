@@ -5,11 +5,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request
 
 from model_store.emotion.classifier import EMOTIONS
-from service.engine.base import ServedModel, ServedVersion
+from service.engine.base import EngineDescription, ServedModel, ServedVersion
 from service.errors import NotReadyError
 from service.pipeline import UpscalePipeline
 from service.routes.services import services_of
-from service.schemas import ClassifierInfo, ModelInfo, ModelList, Problem
+from service.schemas import ClassifierInfo, EngineInfo, ModelInfo, ModelList, Problem
 
 router = APIRouter(tags=["models"])
 
@@ -27,6 +27,7 @@ async def list_models(request: Request) -> ModelList:
     """All models in memory; the first of a scale is the one that `scale` alone means."""
     pipeline = _pipeline(request)
     return ModelList(
+        engine=_describe_engine(pipeline.engine),
         models=[_describe(model) for model in pipeline.catalogue.models],
         classifier=pipeline.classifier and _describe_classifier(pipeline.classifier),
     )
@@ -75,6 +76,15 @@ def _describe(model: ServedModel) -> ModelInfo:
         weights_sha256=model.weights_sha256,
         metrics=dict(model.metrics),
         licence=model.licence,
+    )
+
+
+def _describe_engine(engine: EngineDescription) -> EngineInfo:
+    return EngineInfo(
+        name=engine.name,
+        device=engine.device,
+        dtype=engine.dtype,
+        passed_over=dict(engine.passed_over),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from model_store.store import ModelStore
 from service.app import open_store
-from service.engine.torch_engine import load_torch_engine
+from service.engine.loading import load_engine
 from service.engine_room import StageTimes, open_engine_room
 from service.errors import DeviceLostError, ServiceError
 from service.lifecycle import Lifecycle
@@ -114,7 +114,7 @@ async def upscale_files(
         journal.begin(to_do)
     async with open_engine_room(
         settings.model_copy(update={"device_stall_seconds": _STALL_SECONDS}),
-        lambda: load_torch_engine(open_store(settings), settings),
+        lambda: load_engine(open_store(settings), settings),
         metrics=Metrics(max_batch_size=settings.max_batch_size),
         lifecycle=Lifecycle(),
         warm_up=False,

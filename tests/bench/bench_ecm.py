@@ -30,7 +30,7 @@ import numpy as np
 from model_store.emotion.ecm import EcmSums
 from model_store.image_tensor import RgbImage
 from service.app import open_store
-from service.engine.torch_engine import load_torch_engine
+from service.engine.loading import load_engine
 from service.pair_sets import (
     Addition,
     MemoryPairSets,
@@ -73,7 +73,7 @@ class BareClassifier:
 
 
 def _serve_measurements(connection: Connection, settings: Settings) -> None:
-    engine = load_torch_engine(open_store(settings), settings)
+    engine = load_engine(open_store(settings), settings)
     engine.warm_up()
     size = settings.max_batch_size
     while (images := connection.recv()) is not None:

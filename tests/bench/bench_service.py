@@ -29,7 +29,7 @@ import numpy as np
 
 from model_store.image_tensor import RgbImage
 from service.app import open_store
-from service.engine.torch_engine import load_torch_engine
+from service.engine.loading import load_engine
 from service.settings import Settings
 from tests.service.support import as_file
 
@@ -69,7 +69,7 @@ class BareEngine:
 
 
 def _serve_measurements(connection: Connection, settings: Settings) -> None:
-    engine = load_torch_engine(open_store(settings), settings)
+    engine = load_engine(open_store(settings), settings)
     engine.warm_up()
     references = {model.scale: model.reference for model in engine.models}
     while (asked := connection.recv()) is not None:

@@ -18,6 +18,8 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith("AFFECTSR_"):
             monkeypatch.delenv(name)
+    # Converting models takes seconds; tests of OpenVINO ask for it.
+    monkeypatch.setenv("AFFECTSR_ENGINE", "torch")
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from PIL import Image
 
 from model_store.image_tensor import RgbImage
 from model_store.store import ModelStore
-from service.engine.base import UpscaledImage
-from service.engine.torch_engine import TorchEngine, load_torch_engine
+from service.engine.base import Engine, UpscaledImage
+from service.engine.loading import load_engine
 from service.settings import Settings
 from tests.service.support import as_array
 
@@ -18,10 +18,10 @@ UPSCALERS = tuple(name for name in ModelStore().names() if name.startswith("affe
 
 
 @pytest.fixture(scope="module")
-def engines() -> Iterator[dict[str, TorchEngine]]:
+def engines() -> Iterator[dict[str, Engine]]:
     """The same models in both arithmetics."""
     loaded = {
-        dtype: load_torch_engine(
+        dtype: load_engine(
             ModelStore(),
             Settings.model_validate({"models": UPSCALERS, "cpu_dtype": dtype, "device": "cpu"}),
         )
@@ -37,7 +37,7 @@ def psnr(one: RgbImage, other: RgbImage) -> float:
     return float(10 * np.log10(255**2 / max(error, 1e-9)))
 
 
-def upscaled(engine: TorchEngine, name: str, face: RgbImage) -> UpscaledImage:
+def upscaled(engine: Engine, name: str, face: RgbImage) -> UpscaledImage:
     reference = next(model.reference for model in engine.models if model.name == name)
     (result,) = engine.upscale(reference, [face])
     assert isinstance(result, UpscaledImage)
@@ -50,7 +50,7 @@ def read(path: Path) -> RgbImage:
 
 @pytest.mark.parametrize("name", UPSCALERS)
 def test_bfloat16_is_as_good_as_the_reference(
-    name: str, engines: dict[str, TorchEngine], samples: Path
+    name: str, engines: dict[str, Engine], samples: Path
 ) -> None:
     face = read(samples / f"face_{32 if name.endswith('x4') else 16}px.png")
     results = [upscaled(engine, name, face).rgb for engine in engines.values()]
@@ -60,7 +60,7 @@ def test_bfloat16_is_as_good_as_the_reference(
 
 @pytest.mark.parametrize("name", UPSCALERS)
 def test_sample_face_is_nearer_to_its_original_than_by_bicubic(
-    name: str, engines: dict[str, TorchEngine], samples: Path
+    name: str, engines: dict[str, Engine], samples: Path
 ) -> None:
     face = read(samples / f"face_{32 if name.endswith('x4') else 16}px.png")
     original = read(samples / "face_128px.png")

@@ -11,8 +11,10 @@ from model_store.errors import ChecksumMismatchError, FaceNotFoundError
 from model_store.image_tensor import RgbImage, images_to_tensor, tensor_to_image
 from model_store.store import ModelStore
 from service.engine.base import EmotionReading, Resampling, ServedModel, UpscaledImage
+from service.engine.device_engine import DeviceEngine
 from service.engine.landmark_finders import LandmarkerFinder, MediaPipeFinder
-from service.engine.torch_engine import TorchEngine, load_torch_engine
+from service.engine.loading import load_engine
+from service.engine.torch_engine import torch_engine
 from service.errors import ItemFailedError, StartupError
 from service.settings import Settings
 from tests.fakes import served_model
@@ -40,8 +42,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
     return publish_tiny_models(tmp_path_factory.mktemp("models"))
 
 
-def engine_with(*, confidence_logit: float = 3.0, landmark_fusion: bool = True) -> TorchEngine:
-    return TorchEngine(
+def engine_with(*, confidence_logit: float = 3.0, landmark_fusion: bool = True) -> DeviceEngine:
+    return torch_engine(
         [
             (X4, tiny_network(4, landmark_fusion=landmark_fusion)),
             (X8, tiny_network(8, landmark_fusion=landmark_fusion)),
@@ -52,7 +54,7 @@ def engine_with(*, confidence_logit: float = 3.0, landmark_fusion: bool = True) 
 
 
 def upscaled(
-    engine: TorchEngine, images: Sequence[RgbImage], model: ServedModel = X4
+    engine: DeviceEngine, images: Sequence[RgbImage], model: ServedModel = X4
 ) -> list[UpscaledImage]:
     outcomes = engine.upscale(model.reference, images)
     assert all(isinstance(outcome, UpscaledImage) for outcome in outcomes)
@@ -138,7 +140,7 @@ def test_output_that_is_no_number_fails_its_own_item() -> None:
             repeated = lr.repeat_interleave(4, 2).repeat_interleave(4, 3)
             return torch.where(is_black, torch.nan, repeated)
 
-    engine = TorchEngine(
+    engine = torch_engine(
         [(X4, Poisonable())],  # type: ignore[list-item]
         LandmarkerFinder(tiny_landmarker(), min_confidence=0.5),
         device=CPU,
@@ -151,7 +153,7 @@ def test_output_that_is_no_number_fails_its_own_item() -> None:
 
 
 def test_bfloat16_stays_close_to_the_reference() -> None:
-    engine = TorchEngine(
+    engine = torch_engine(
         [(X4, tiny_network(4))],
         LandmarkerFinder(tiny_landmarker(), min_confidence=0.5),
         device=CPU,
@@ -195,7 +197,7 @@ def test_mediapipe_is_asked_face_by_face_and_the_mean_face_stands_in() -> None:
 
 
 def test_published_models_are_loaded_in_the_order_of_the_settings(store: ModelStore) -> None:
-    engine = load_torch_engine(
+    engine = load_engine(
         store, Settings(models=("affectsrnet-x8", "affectsrnet-x4@1"), torch_num_threads=1)
     )
     assert [model.reference for model in engine.models] == ["affectsrnet-x8@1", "affectsrnet-x4@1"]
@@ -211,8 +213,8 @@ def test_published_models_are_loaded_in_the_order_of_the_settings(store: ModelSt
 def test_memory_that_is_too_small_ends_the_warm_up(
     store: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.engine.torch_engine.memory_limit_bytes", lambda: 2**20)
-    engine = load_torch_engine(store, Settings(torch_num_threads=1))
+    monkeypatch.setattr("service.engine.loading.memory_limit_bytes", lambda: 2**20)
+    engine = load_engine(store, Settings(torch_num_threads=1))
     with pytest.raises(StartupError, match="this process may use 1 MiB; give it more memory"):
         engine.warm_up()
 
@@ -225,7 +227,7 @@ def test_baseline_is_served_without_landmarks(architecture: str, tmp_path: Path)
     settings = Settings(
         models=(f"{architecture}-x8",), cpu_dtype="float32", torch_num_threads=1, max_batch_size=2
     )
-    engine = load_torch_engine(store, settings)
+    engine = load_engine(store, settings)
     engine.warm_up()
     image = noise(16, 16)
     (result,) = engine.upscale(f"{architecture}-x8@1", [image])
@@ -240,7 +242,7 @@ def test_model_that_is_not_published_is_named(store: ModelStore) -> None:
     with pytest.raises(
         StartupError, match=r"AFFECTSR_MODELS names affectsrnet-x2, and there is no"
     ):
-        load_torch_engine(store, Settings(models=("affectsrnet-x2",)))
+        load_engine(store, Settings(models=("affectsrnet-x2",)))
 
 
 def test_weights_that_were_changed_are_not_served(tmp_path: Path) -> None:
@@ -248,7 +250,7 @@ def test_weights_that_were_changed_are_not_served(tmp_path: Path) -> None:
     weights = tmp_path / "affectsrnet-x4" / "1" / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\xff")
     with pytest.raises(ChecksumMismatchError, match=r"weights\.safetensors has sha256"):
-        load_torch_engine(store, Settings())
+        load_engine(store, Settings())
 
 
 @pytest.mark.parametrize(
@@ -268,12 +270,12 @@ def test_settings_that_cannot_be_served_say_what_to_change(
     settings: dict[str, object], says: str, store: ModelStore
 ) -> None:
     with pytest.raises(StartupError, match=says):
-        load_torch_engine(store, Settings.model_validate(settings))
+        load_engine(store, Settings.model_validate(settings))
 
 
 def test_named_classifier_is_loaded_warmed_and_reads(store: ModelStore) -> None:
     settings = Settings.model_validate({"emotion_model": "emotion-mobilefacenet"})
-    engine = load_torch_engine(store, settings)
+    engine = load_engine(store, settings)
     assert engine.classifier is not None
     assert engine.classifier.reference == "emotion-mobilefacenet@1"
     engine.warm_up()
@@ -289,15 +291,13 @@ def test_calibration_is_taken_for_the_networks_that_it_was_fitted_for(tmp_path: 
     )
     publish_untrained(store, calibration_for(upscaler, classifier), name="agreement-x4")
     publish_untrained(store, calibration_for(upscaler, "0" * 64), name="agreement-x4-of-another")
-    engine = load_torch_engine(
-        store, Settings.model_validate({"emotion_model": "emotion-mobilefacenet"})
-    )
+    engine = load_engine(store, Settings.model_validate({"emotion_model": "emotion-mobilefacenet"}))
     assert set(engine.calibrations) == {"affectsrnet-x4@1"}
     assert engine.calibrations["affectsrnet-x4@1"].config.classifier_sha256 == classifier
 
 
 def test_engine_does_without_a_classifier(store: ModelStore) -> None:
-    engine = load_torch_engine(store, Settings.model_validate({"emotion_model": ""}))
+    engine = load_engine(store, Settings.model_validate({"emotion_model": ""}))
     assert engine.classifier is None
 
 
@@ -307,16 +307,17 @@ def test_missing_mediapipe_names_the_extra(
     def not_installed() -> None:
         raise ImportError("No module named 'mediapipe'")
 
-    monkeypatch.setattr("service.engine.torch_engine.MediaPipeMesh", not_installed)
+    monkeypatch.setattr("service.engine.loading.MediaPipeMesh", not_installed)
     with pytest.raises(StartupError, match=r'pip install "affectsr\[mediapipe\]"'):
-        load_torch_engine(store, Settings(landmarks="mediapipe"))
+        load_engine(store, Settings(landmarks="mediapipe"))
 
 
 def test_time_of_the_landmarks_is_told_for_each_batch(store: ModelStore) -> None:
     told: list[float] = []
-    engine = load_torch_engine(
+    engine = load_engine(
         store, Settings.model_validate({"emotion_model": ""}), on_landmarks=told.append
     )
+    told.clear()  # the check of its accuracy found some, too
     engine.upscale("affectsrnet-x4@1", [noise(), noise()])
     engine.upscale("affectsrnet-x8@1", [noise()])
     assert len(told) == 2

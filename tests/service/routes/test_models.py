@@ -1,5 +1,6 @@
 import pytest
 
+from service.engine.base import EngineDescription
 from service.settings import Settings
 from tests.fakes import NearestEngine, served_classifier
 from tests.service.support import assert_problem, client_of
@@ -13,6 +14,25 @@ async def test_models_are_listed_as_the_settings_order_them(
     async with client_of(settings, engine) as client:
         models = (await client.get("/v1/models")).json()["models"]
     assert [model["reference"] for model in models] == ["affectsrnet-x4@1", "affectsrnet-x8@1"]
+
+
+async def test_engine_is_listed_with_those_that_were_passed_over(
+    settings: Settings, engine: NearestEngine
+) -> None:
+    engine.description = EngineDescription(
+        name="torch", device="cpu", dtype="bfloat16", passed_over={"openvino": "is not there"}
+    )
+    async with client_of(settings, engine) as client:
+        listed = (await client.get("/v1/models")).json()
+        metrics = (await client.get("/metrics")).text
+    assert listed["engine"] == {
+        "name": "torch",
+        "device": "cpu",
+        "dtype": "bfloat16",
+        "passed_over": {"openvino": "is not there"},
+    }
+    expected = 'affectsr_engine_info{device="cpu",dtype="bfloat16",engine="torch"'
+    assert expected + ',passed_over="openvino"} 1.0' in metrics
 
 
 async def test_classifier_is_listed_with_what_it_tells_apart(settings: Settings) -> None:

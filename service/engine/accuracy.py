@@ -1,0 +1,179 @@
+"""Whether an engine computes what the reference does; one that does not is not served.
+
+The reference is PyTorch in float32. At each start a few built-in faces tell a broken conversion, a
+damaged cache or a CPU that rounds otherwise; `affectsr bench engine --faces` takes a folder.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image
+
+from model_store.image_tensor import RgbImage
+from service.engine.base import EmotionReading, Engine, UpscaledImage
+from service.engine.readout import EngineItem, Upscaled, upscale_and_read_out
+from service.errors import EngineUnavailableError
+
+MIN_PSNR_DB = 50.0
+"""Of an engine's 8-bit results against the reference's; rounding alone gives 59 dB."""
+MAX_BATCH_LEVELS = 1
+"""How far a face's company in the batch may move its colours, in levels of 255."""
+MIN_EQUAL_READOUTS = 0.995
+"""Share of the readouts whose likeliest expression, of result and of input, is the reference's."""
+MAX_PROBABILITY_SHIFT = 1e-3
+"""Of an expression in the very same image: expressions are read in float32 everywhere."""
+
+T = TypeVar("T", UpscaledImage, EmotionReading, Upscaled)
+
+_SAMPLE = Path(__file__).with_name("sample_face.png")
+_BATCH_SIZE = 8
+_NUM_ALONE = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accuracy:
+    """How far an engine is from the reference with one model.
+
+    Attributes:
+        model: its reference, "name@version".
+        num_faces: that were compared.
+        psnr_db: over all pixels together; infinite if all are equal.
+        batch_levels: the most that company in the batch moved a colour, in levels of 255.
+        equal_readouts: share of readouts with the same likeliest expressions; None without any.
+        probability_shift: the largest, of expressions in the same images; None without any.
+    """
+
+    model: str
+    num_faces: int
+    psnr_db: float
+    batch_levels: int
+    equal_readouts: float | None
+    probability_shift: float | None
+
+    @property
+    def faults(self) -> list[str]:
+        """What is out of bounds, with value and bound."""
+        found = []
+        # Written so that a NaN is out of bounds.
+        if not self.psnr_db >= MIN_PSNR_DB:
+            found.append(f"{self.psnr_db:.1f} dB from the reference; {MIN_PSNR_DB:g} is the least")
+        if self.batch_levels > MAX_BATCH_LEVELS:
+            found.append(
+                f"company in the batch moves a colour by {self.batch_levels} levels; "
+                f"{MAX_BATCH_LEVELS} is the most"
+            )
+        if self.equal_readouts is not None and not self.equal_readouts >= MIN_EQUAL_READOUTS:
+            found.append(
+                f"{self.equal_readouts:.1%} of the readouts are the reference's; "
+                f"{MIN_EQUAL_READOUTS:.1%} is the least"
+            )
+        shift = self.probability_shift
+        if shift is not None and not shift <= MAX_PROBABILITY_SHIFT:
+            found.append(
+                f"an expression's probability is {shift:.4f} from the reference's; "
+                f"{MAX_PROBABILITY_SHIFT:g} is the most"
+            )
+        return found
+
+
+def check_accuracy(engine: Engine, reference: Engine) -> None:
+    """Compare an engine with the reference on the built-in faces, with every model.
+
+    Raises:
+        EngineUnavailableError: they disagree, or the engine fails; the message has the numbers.
+    """
+    faces = sample_faces()
+    for model in engine.models:
+        measured = measure_accuracy(engine, reference, model.reference, faces)
+        if measured.faults:
+            raise EngineUnavailableError(
+                f"{model.reference} on the built-in faces: {'; '.join(measured.faults)}"
+            )
+
+
+def measure_accuracy(
+    engine: Engine, reference: Engine, model: str, faces: Sequence[RgbImage]
+) -> Accuracy:
+    """Compare an engine with the reference, which holds the same models.
+
+    Args:
+        engine: to be measured.
+        reference: PyTorch in float32.
+        model: reference of the model to upscale with.
+        faces: (H, W, 3) uint8, at least one.
+
+    Raises:
+        EngineUnavailableError: a face could not be computed.
+    """
+    ours, theirs = _read_out(engine, model, faces), _read_out(reference, model, faces)
+    alone = [_of(UpscaledImage, engine.upscale(model, [face])[0]) for face in faces[:_NUM_ALONE]]
+    return Accuracy(
+        model=model,
+        num_faces=len(faces),
+        psnr_db=psnr_db([one.image.rgb for one in ours], [other.image.rgb for other in theirs]),
+        batch_levels=max(
+            int(np.abs(one.rgb.astype(int) - together.image.rgb).max())
+            for one, together in zip(alone, ours, strict=False)
+        ),
+        equal_readouts=None
+        if engine.classifier is None
+        else float(np.mean([_is_equal(*pair) for pair in zip(ours, theirs, strict=True)])),
+        probability_shift=None
+        if engine.classifier is None
+        else _probability_shift(engine, reference, [one.image.rgb for one in theirs]),
+    )
+
+
+def sample_faces() -> list[RgbImage]:
+    """A face of 32 px, its mirror image, and it in the dark: (32, 32, 3) uint8 each."""
+    with Image.open(_SAMPLE) as image:
+        face: RgbImage = np.asarray(image.convert("RGB"))
+    return [face, np.ascontiguousarray(face[:, ::-1]), face // 3]
+
+
+def psnr_db(images: Sequence[RgbImage], references: Sequence[RgbImage]) -> float:
+    """PSNR over all pixels of equally large 8-bit images together; infinite if all are equal."""
+    errors = [
+        np.mean((one.astype(float) - other) ** 2)
+        for one, other in zip(images, references, strict=True)
+    ]
+    mean = float(np.mean(errors))
+    return float("inf") if mean == 0 else float(10 * np.log10(255**2 / mean))
+
+
+def _read_out(engine: Engine, model: str, faces: Sequence[RgbImage]) -> list[Upscaled]:
+    items = iter([EngineItem(image=face, wants_readout=True) for face in faces])
+    found: list[Upscaled] = []
+    while batch := list(islice(items, _BATCH_SIZE)):
+        found += [_of(Upscaled, outcome) for outcome in upscale_and_read_out(engine, model, batch)]
+    return found
+
+
+def _is_equal(one: Upscaled, other: Upscaled) -> bool:
+    ours, theirs = one.readout, other.readout
+    if ours is None or theirs is None:
+        return False
+    return (ours.result.top_class, ours.input.top_class) == (
+        theirs.result.top_class,
+        theirs.input.top_class,
+    )
+
+
+def _probability_shift(engine: Engine, reference: Engine, images: Sequence[RgbImage]) -> float:
+    shifts = []
+    for start in range(0, len(images), _BATCH_SIZE):
+        batch = images[start : start + _BATCH_SIZE]
+        for pair in zip(engine.read_emotions(batch), reference.read_emotions(batch), strict=True):
+            one, other = (_of(EmotionReading, outcome).probabilities for outcome in pair)
+            shifts.append(float(np.abs(one - other).max()))
+    return max(shifts)
+
+
+def _of(kind: type[T], outcome: object) -> T:
+    if not isinstance(outcome, kind):
+        raise EngineUnavailableError(f"a face could not be computed: {outcome}")
+    return outcome

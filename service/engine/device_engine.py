@@ -1,0 +1,123 @@
+"""The engine, whoever computes: bring images to the grid, upscale, cut the results out, read."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
+
+import numpy as np
+import torch
+
+from model_store.emotion.recoverability import AgreementCalibration
+from model_store.image_tensor import RgbImage, round_to_uint8_levels
+from service.engine.base import (
+    EmotionReading,
+    EngineDescription,
+    ServedModel,
+    ServedVersion,
+    UpscaledImage,
+)
+from service.engine.device_faults import DeviceGuard
+from service.engine.expression_reader import ExpressionReader
+from service.engine.grid import GridPlacement, bring_to_grid
+from service.engine.upscaling import BatchUpscaler, UpscaledBatch
+from service.engine.warm_up import WarmUp, batch_sizes
+from service.errors import ItemFailedError, ServiceError
+
+
+class DeviceEngine:
+    """Holds the models on the device; used by one thread at a time."""
+
+    def __init__(
+        self,
+        upscalers: Sequence[tuple[ServedModel, BatchUpscaler]],
+        reader: ExpressionReader | None = None,
+        calibrations: Mapping[str, AgreementCalibration] = MappingProxyType({}),
+        *,
+        description: EngineDescription,
+        max_batch_size: int = 1,
+        memory_limit_bytes: int | None = None,
+        on_close: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._upscalers = {model.reference: (model, upscaler) for model, upscaler in upscalers}
+        self._reader = reader
+        self.calibrations = calibrations
+        self.description = description
+        self._device = torch.device(description.device)
+        self._guard = DeviceGuard(self._device)
+        self._max_batch_size = max_batch_size
+        self._memory_limit_bytes = memory_limit_bytes
+        self._on_close = on_close
+
+    @property
+    def models(self) -> Sequence[ServedModel]:
+        return [model for model, _ in self._upscalers.values()]
+
+    @property
+    def classifier(self) -> ServedVersion | None:
+        return None if self._reader is None else self._reader.served
+
+    def warm_up(self) -> None:
+        """Run batches of 1, 2, 4, ... faces through every network.
+
+        Raises:
+            StartupError: one of them does not fit the memory; the message says what to change.
+        """
+        warm_up = WarmUp(self._memory_limit_bytes)
+        sizes = batch_sizes(self._max_batch_size)
+        for model in self.models:
+            face = np.full((model.lr_size_px, model.lr_size_px, 3), 128, dtype=np.uint8)
+            warm_up.run(model.reference, sizes, partial(self._upscale_copies, model, face))
+        if self._reader is not None:
+            # A readout takes two images for each that is upscaled.
+            face = np.full((128, 128, 3), 128, dtype=np.uint8)
+            warm_up.run(
+                self._reader.served.reference,
+                batch_sizes(2 * self._max_batch_size),
+                lambda size: self.read_emotions([face] * size),
+            )
+
+    def _upscale_copies(self, model: ServedModel, face: RgbImage, num_copies: int) -> None:
+        self.upscale(model.reference, [face] * num_copies)
+
+    def upscale(
+        self, reference: str, images: Sequence[RgbImage]
+    ) -> Sequence[UpscaledImage | ServiceError]:
+        return self._guard.call(lambda: self._upscale(reference, images))
+
+    @torch.inference_mode()
+    def _upscale(
+        self, reference: str, images: Sequence[RgbImage]
+    ) -> Sequence[UpscaledImage | ServiceError]:
+        model, upscaler = self._upscalers[reference]
+        on_grid = [
+            bring_to_grid(image, grid_px=model.lr_size_px, device=self._device) for image in images
+        ]
+        # (N, 3, grid, grid): as an 8-bit file of that size would hold it, as in training.
+        batch = upscaler.upscale(round_to_uint8_levels(torch.cat(on_grid)))
+        return [
+            _cut_out(batch, GridPlacement.of(image, model), index)
+            if batch.is_finite[index]
+            else ItemFailedError("the model gave values that are no colours for this image")
+            for index, image in enumerate(images)
+        ]
+
+    def read_emotions(self, images: Sequence[RgbImage]) -> Sequence[EmotionReading | ServiceError]:
+        reader = self._reader
+        if reader is None:
+            raise RuntimeError("this engine holds no classifier; see Engine.classifier")
+        return self._guard.call(lambda: reader.read(images))
+
+    def close(self) -> None:
+        self._on_close()
+        self._upscalers.clear()
+
+
+def _cut_out(batch: UpscaledBatch, placement: GridPlacement, index: int) -> UpscaledImage:
+    """The image's own part of its (S, S, 3) result."""
+    left, top, right, bottom = placement.output_box
+    return UpscaledImage(
+        rgb=np.ascontiguousarray(batch.rgb[index, top:bottom, left:right]),
+        resampling=placement.resampling,
+        landmark_source=batch.sources[index],
+        landmark_confidence=batch.confidences[index],
+    )

@@ -1,0 +1,62 @@
+"""Compiled graphs kept in a folder from one start to the next; it holds weights and nothing else.
+
+Everything here may be deleted at any time. A folder that cannot be read or written costs time, no
+more.
+"""
+
+import logging
+import tempfile
+from hashlib import sha256
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+_DIGEST_BYTES = 32
+
+
+class GraphCache:
+    """Named bytes in a folder, each under a key of all that they depend on."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.expanduser()
+
+    def read(self, name: str, *, key: str) -> bytes | None:
+        """Return what was written; None where it was not, or is not what was written."""
+        path = self._path(name, key)
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            logger.warning("the engine's cache cannot be read: %s", error)
+            return None
+        digest, content = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
+        if sha256(content).digest() != digest:
+            logger.warning("%s is damaged and made anew", path)
+            return None
+        return content
+
+    def write(self, name: str, content: bytes, *, key: str) -> None:
+        """Keep bytes; the file appears whole or not at all."""
+        path = self._path(name, key)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(
+                dir=self._folder, prefix=".writing-", delete=False
+            ) as partial:
+                try:
+                    partial.write(sha256(content).digest() + content)
+                    partial.close()
+                    Path(partial.name).replace(path)
+                except BaseException:
+                    Path(partial.name).unlink(missing_ok=True)
+                    raise
+        except OSError as error:
+            logger.warning(
+                "the engine's cache cannot be written (%s), so every start converts the models "
+                "anew; name a folder in AFFECTSR_ENGINE_CACHE_DIR, or nothing to do without",
+                error,
+            )
+
+    def _path(self, name: str, key: str) -> Path:
+        return self._folder / f"{name}-{key[:20]}.graph"

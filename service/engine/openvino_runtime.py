@@ -1,0 +1,177 @@
+"""OpenVINO on a CPU: networks of PyTorch converted, compiled, kept in a cache, and run.
+
+OpenVINO's package reports its use to its maker as soon as it is imported. It is never let to: the
+module that reports is barred before the import, and OpenVINO then takes its own stub for it.
+"""
+
+import importlib
+import io
+import logging
+import sys
+import warnings
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.jit._trace import TracerWarning
+
+import model_store
+from service.engine.graph_cache import GraphCache
+from service.errors import EngineUnavailableError
+
+if TYPE_CHECKING:
+    import openvino
+
+logger = logging.getLogger(__name__)
+
+Dtype = Literal["float32", "bfloat16"]
+
+_TELEMETRY = "openvino_telemetry"
+_DEVICE = "CPU"
+_HINTS: dict[Dtype, str] = {"float32": "f32", "bfloat16": "bf16"}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Conversion:
+    """A network and what its conversion needs to know.
+
+    Attributes:
+        name: for the cache's file.
+        network: in eval mode on the CPU, float32; returns a tensor or a tuple of tensors.
+        examples: inputs, whose first dimension is the batch and may then have any size.
+        weights_sha256: digest of what the network was loaded from.
+    """
+
+    name: str
+    network: nn.Module
+    examples: tuple[Tensor, ...]
+    weights_sha256: str
+
+
+class OpenVinoGraph:
+    """A compiled network; used by one thread at a time."""
+
+    def __init__(self, compiled: "openvino.CompiledModel") -> None:
+        self._request = compiled.create_infer_request()
+        self._num_outputs = len(compiled.outputs)
+
+    def run(self, *inputs: Tensor) -> tuple[npt.NDArray[np.generic], ...]:
+        """Compute all outputs; they are the caller's, the next run leaves them alone."""
+        self._request.infer([value.contiguous().numpy() for value in inputs])
+        return tuple(
+            np.array(self._request.get_output_tensor(index).data)
+            for index in range(self._num_outputs)
+        )
+
+
+class OpenVinoRuntime:
+    """Compiles networks for this machine's CPU."""
+
+    def __init__(self, *, num_threads: int, cache: GraphCache | None) -> None:
+        self._openvino = _import_openvino()
+        self._core = self._openvino.Core()
+        self._num_threads = num_threads
+        self._cache = cache
+
+    @property
+    def has_bfloat16(self) -> bool:
+        """Whether the CPU computes in it."""
+        return "BF16" in self._core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
+
+    def compile(self, conversion: Conversion, *, dtype: Dtype) -> OpenVinoGraph:
+        """Compile a network for one arithmetic, from the cache if it holds it.
+
+        Raises:
+            EngineUnavailableError: it cannot be converted.
+        """
+        config = {
+            "INFERENCE_PRECISION_HINT": _HINTS[dtype],
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": self._num_threads,
+            # Replicas on one machine would all be pinned to its first cores.
+            "ENABLE_CPU_PINNING": False,
+        }
+        key = self._key(conversion, dtype)
+        name = f"{conversion.name}-{dtype}"
+        kept = None if self._cache is None else self._cache.read(name, key=key)
+        if kept is not None:
+            try:
+                return OpenVinoGraph(self._core.import_model(kept, _DEVICE, config))
+            except RuntimeError as error:
+                logger.warning("OpenVINO cannot read %s in its cache: %s", name, error)
+        try:
+            compiled = self._core.compile_model(self.convert(conversion), _DEVICE, config)
+        except (RuntimeError, self._openvino.frontend.GeneralFailure) as error:
+            raise EngineUnavailableError(
+                f"OpenVINO {self._openvino.__version__} cannot convert {conversion.name}: {error}"
+            ) from error
+        if self._cache is not None:
+            exported = io.BytesIO()
+            compiled.export_model(exported)
+            self._cache.write(name, exported.getvalue(), key=key)
+        return OpenVinoGraph(compiled)
+
+    def convert(self, conversion: Conversion) -> "openvino.Model":
+        """Convert a network, its batch of any size, without compiling it."""
+        from openvino.frontend import FrontEndManager
+        from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+        frontend = FrontEndManager().load_by_framework("pytorch")
+        traced = trace(conversion.network, conversion.examples)
+        decoder = TorchScriptPythonDecoder(traced, example_input=conversion.examples)
+        converted = frontend.convert(frontend.load(decoder))
+        converted.reshape(
+            {
+                port: self._openvino.PartialShape([-1, *example.shape[1:]])
+                for port, example in zip(converted.inputs, conversion.examples, strict=True)
+            }
+        )
+        return converted
+
+    def _key(self, conversion: Conversion, dtype: Dtype) -> str:
+        """Names everything that a compiled graph depends on."""
+        parts = (
+            conversion.weights_sha256,
+            dtype,
+            self._openvino.__version__,
+            self._core.get_property(_DEVICE, "FULL_DEVICE_NAME"),
+            *sorted(self._core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")),
+            _digest_of_code(),
+        )
+        return sha256("\n".join(parts).encode()).hexdigest()
+
+
+def trace(network: nn.Module, examples: tuple[Tensor, ...]) -> torch.jit.ScriptModule:
+    """Record what a network computes; sizes other than the batch's are those of the examples."""
+    with warnings.catch_warnings(), torch.no_grad():
+        # Of shapes that are checked in Python, which here are those of the examples; and that
+        # TorchScript is no longer developed, which is what OpenVINO reads.
+        warnings.simplefilter("ignore", TracerWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        traced: torch.jit.ScriptModule = torch.jit.trace(network, examples, check_trace=False)
+    return traced
+
+
+def _import_openvino() -> ModuleType:
+    sys.modules.setdefault(_TELEMETRY, None)  # type: ignore[arg-type]
+    try:
+        return importlib.import_module("openvino")
+    except ImportError as error:
+        raise EngineUnavailableError(
+            f"OpenVINO cannot be imported ({error}); pip install openvino"
+        ) from error
+
+
+def _digest_of_code() -> str:
+    """Digest of the sources that decide what a network computes: newer code, another graph."""
+    digest = sha256()
+    folders = [Path(model_store.__file__).parent, Path(__file__).parent]
+    for path in sorted(path for folder in folders for path in folder.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
