@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from model_store.emotion.recoverability import AgreementCalibration
 from model_store.image_tensor import RgbImage, round_to_uint8_levels
@@ -106,6 +107,11 @@ class DeviceEngine:
         if reader is None:
             raise RuntimeError("this engine holds no classifier; see Engine.classifier")
         return self._guard.call(lambda: reader.read(images))
+
+    @torch.inference_mode()
+    def bare_run(self, reference: str, lr: Tensor) -> Callable[[], object]:
+        """See `BatchUpscaler.bare_run`."""
+        return self._upscalers[reference][1].bare_run(lr.to(self._device))
 
     def close(self) -> None:
         self._on_close()

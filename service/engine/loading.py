@@ -11,7 +11,7 @@ from model_store.landmarks.fallback import LandmarkPredictor
 from model_store.landmarks.mediapipe_mesh import MediaPipeMesh
 from model_store.store import ModelStore
 from service.engine.accuracy import check_accuracy
-from service.engine.base import Engine, EngineName
+from service.engine.base import EngineName
 from service.engine.device_engine import DeviceEngine
 from service.engine.expression_reader import ExpressionReader
 from service.engine.graph_cache import GraphCache
@@ -37,7 +37,7 @@ def load_engine(
     settings: Settings,
     *,
     on_landmarks: Callable[[float], None] = lambda seconds: None,
-) -> Engine:
+) -> DeviceEngine:
     """Load every model that the settings name onto the best engine that can be had.
 
     An engine that cannot be had, or is further from the reference than `accuracy` allows, is passed

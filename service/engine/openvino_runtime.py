@@ -134,6 +134,16 @@ class OpenVinoRuntime:
         )
         return converted
 
+    def save(self, conversion: Conversion, out: Path) -> None:
+        """Write a network in OpenVINO's own form: `out` and, beside it, its weights."""
+        # In float32: half precision would round what the conversion has multiplied.
+        self._openvino.save_model(self.convert(conversion), out, compress_to_fp16=False)
+
+    def read(self, path: Path) -> OpenVinoGraph:
+        """Read a network in OpenVINO's own form or in ONNX, to be computed in float32."""
+        config = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": self._num_threads}
+        return OpenVinoGraph(self._core.compile_model(path, _DEVICE, config))
+
     def _key(self, conversion: Conversion, dtype: Dtype) -> str:
         """Names everything that a compiled graph depends on."""
         parts = (

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -39,6 +40,10 @@ class BatchUpscaler(Protocol):
         """Upscale (N, 3, grid, grid) float RGB on the device, multiples of 1/255 in [0, 1]."""
         ...
 
+    def bare_run(self, lr: Tensor) -> Callable[[], object]:
+        """The network alone on such faces, their landmarks being found: for a bench to time."""
+        ...
+
 
 NetworkRun = Callable[[Tensor, Tensor | None], tuple[npt.NDArray[np.uint8], list[bool]]]
 """From faces and their landmarks to `UpscaledBatch.rgb` and `.is_finite`, on whatever computes."""
@@ -58,6 +63,10 @@ class LandmarkedUpscaler:
         found = self._finder.find(lr)
         rgb, is_finite = self._run(lr, found.landmarks)
         return UpscaledBatch(rgb, is_finite, found.sources, found.confidences)
+
+    def bare_run(self, lr: Tensor) -> Callable[[], object]:
+        landmarks = None if self._finder is None else self._finder.find(lr).landmarks
+        return partial(self._run, lr, landmarks)
 
 
 class EightBitNetwork(nn.Module):
@@ -88,6 +97,7 @@ class TorchRun:
         self._network = EightBitNetwork(network)
         self._precision = precision
 
+    @torch.inference_mode()
     def __call__(
         self, lr: Tensor, landmarks: Tensor | None
     ) -> tuple[npt.NDArray[np.uint8], list[bool]]:

@@ -111,7 +111,14 @@ def test_engine_that_fails_on_a_built_in_face_is_refused() -> None:
 def load(engine: str, dtype: str) -> Engine:
     return load_engine(
         ModelStore(),
-        Settings.model_validate({"engine": engine, "cpu_dtype": dtype, "engine_cache_dir": None}),
+        Settings.model_validate(
+            {
+                "engine": engine,
+                "cpu_dtype": dtype,
+                "engine_cache_dir": None,
+                "torch_num_threads": 1,  # others wait for each other on a busy machine
+            }
+        ),
     )
 
 

@@ -1,0 +1,152 @@
+"""Writing a model as one file for other programs, and checking that file against the model.
+
+The file takes 8-bit faces and gives 8-bit results; see `FaceGraph`. Its batch may have any size.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from model_store.image_tensor import RgbImage
+from service.engine.accuracy import psnr_db, sample_faces
+from service.engine.face_graph import FaceGraph
+from service.engine.grid import bring_to_grid
+from service.engine.openvino_runtime import Conversion, OpenVinoRuntime, trace
+from service.errors import EngineUnavailableError
+
+ExportFormat = Literal["onnx", "openvino", "torchscript"]
+
+MAX_LEVELS = 1
+"""How far a colour of the exported file may be from the model's, in levels of 255."""
+
+SUFFIXES: Mapping[ExportFormat, str] = MappingProxyType(
+    {"onnx": ".onnx", "openvino": ".xml", "torchscript": ".pt"}
+)
+
+_OUTPUTS = ("images", "is_finite", "confidence")
+# From 18 on ONNX has what the networks need.
+_ONNX_OPSET = 18
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportCheck:
+    """How far the file's results are from the model's on the built-in faces, alone and together.
+
+    Attributes:
+        levels: the most that a colour is off, of 255.
+        psnr_db: over all pixels; infinite if all are equal.
+        confidence: the most that a confidence is off.
+    """
+
+    levels: int
+    psnr_db: float
+    confidence: float
+
+
+def export_model(
+    graph: FaceGraph, *, size_px: int, form: ExportFormat, out: Path, name: str
+) -> ExportCheck:
+    """Write the graph to a file and read it back.
+
+    Args:
+        graph: on the CPU, in eval mode.
+        size_px: side of the network's grid.
+        form: of the file.
+        out: the file; OpenVINO's `.xml` has a `.bin` beside it, which holds the weights.
+        name: of the model, for messages.
+
+    Raises:
+        EngineUnavailableError: what the format needs is not installed, or the model has no such
+            form.
+        ValueError: the file's suffix is another format's, or its results are not the model's.
+        OSError: the file cannot be written.
+    """
+    if out.suffix != SUFFIXES[form]:
+        raise ValueError(f"{out} must end in {SUFFIXES[form]} to hold {form}")
+    faces = _faces(size_px)
+    conversion = Conversion(name=name, network=graph, examples=(faces[:2],), weights_sha256="")
+    run = _WRITERS[form](conversion, out)
+    check = _compare(run, graph, faces)
+    if check.levels > MAX_LEVELS:
+        raise ValueError(
+            f"{out} moves a colour by {check.levels} levels of 255 and {MAX_LEVELS} is the most; "
+            "do not use it"
+        )
+    return check
+
+
+_Run = Callable[[Tensor], tuple[npt.NDArray[np.generic], ...]]
+"""The file as it was read back: (N, h, h, 3) uint8 to the graph's outputs."""
+
+
+def _write_torchscript(conversion: Conversion, out: Path) -> _Run:
+    torch.jit.save(trace(conversion.network, conversion.examples), out)
+    network = torch.jit.load(out)
+    return lambda faces: tuple(value.numpy() for value in network(faces))
+
+
+def _write_openvino(conversion: Conversion, out: Path) -> _Run:
+    runtime = _runtime()
+    runtime.save(conversion, out)
+    return lambda faces: runtime.read(out).run(faces)
+
+
+def _write_onnx(conversion: Conversion, out: Path) -> _Run:
+    try:
+        # torch's exporter that reads traces; its other one wants packages that mediapipe forbids.
+        torch.onnx.export(
+            trace(conversion.network, conversion.examples),
+            conversion.examples,
+            out,
+            dynamo=False,
+            opset_version=_ONNX_OPSET,
+            input_names=["faces"],
+            output_names=list(_OUTPUTS),
+            dynamic_axes={port: {0: "N"} for port in ("faces", *_OUTPUTS)},
+        )
+    except torch.onnx.OnnxExporterError as error:
+        raise EngineUnavailableError(
+            f'{conversion.name} cannot be written as ONNX ({error}); pip install "affectsr[onnx]"'
+        ) from error
+    runtime = _runtime()
+    return lambda faces: runtime.read(out).run(faces)
+
+
+_WRITERS: Mapping[ExportFormat, Callable[[Conversion, Path], _Run]] = MappingProxyType(
+    {"onnx": _write_onnx, "openvino": _write_openvino, "torchscript": _write_torchscript}
+)
+
+
+def _runtime() -> OpenVinoRuntime:
+    return OpenVinoRuntime(num_threads=torch.get_num_threads(), cache=None)
+
+
+def _compare(run: _Run, graph: FaceGraph, faces: Tensor) -> ExportCheck:
+    with torch.inference_mode():
+        images, _, confidence = (value.numpy() for value in graph(faces))
+    batches = (faces, *faces.split(1))
+    found = [run(batch) for batch in batches]
+    alone = [np.concatenate([one[k] for one in found[1:]]) for k in (0, 2)]
+    levels, psnrs, shifts = [], [], []
+    for written, sure in ((found[0][0], found[0][2]), alone):
+        levels.append(int(np.abs(written.astype(int) - images).max()))
+        psnrs.append(psnr_db(list(written), list(images)))
+        shifts.append(float(np.abs(sure - confidence).max()))
+    return ExportCheck(levels=max(levels), psnr_db=min(psnrs), confidence=max(shifts))
+
+
+def _faces(size_px: int) -> Tensor:
+    """The built-in faces on a grid: (N, h, h, 3) uint8."""
+
+    def on_grid(face: RgbImage) -> Tensor:
+        levels = bring_to_grid(face, grid_px=size_px, device=torch.device("cpu")).mul(255)
+        return levels.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+
+    return torch.cat([on_grid(face) for face in sample_faces()]).contiguous()
