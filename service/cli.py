@@ -1,4 +1,4 @@
-"""The `affectsr` command: serve | upscale | ecm | bench | models | settings | openapi.
+"""The `affectsr` command: serve | upscale | ecm | bench | export | models | settings | openapi.
 
 Exit status: 0 done; 1 an image could not be upscaled, or a pair not be compared; 2 the command
 line or the settings are wrong; 3 the models cannot be loaded or the server cannot start; 4 the
@@ -34,6 +34,8 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_NO_START = 3
 
+_BENCH_ENGINE = "bench-engine"
+
 # The columns of a line in `affectsr models`; a version has those that are of its kind.
 _HEADLINE_METRICS = (
     "psnr_gain_db",
@@ -50,6 +52,9 @@ _HEADLINE_METRICS = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments[:2] == ["bench", "engine"]:  # where `affectsr bench` has a URL
+        arguments[:2] = [_BENCH_ENGINE]
     options = _parser().parse_args(arguments)
     overrides = {
         name: value
@@ -74,6 +79,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _ecm(settings, options)
         case "bench":
             return _bench(options)
+        case "bench-engine":
+            return _bench_engine(settings, options)
+        case "export":
+            return _export(settings, options)
         case "models":
             return _models(settings)
         case "openapi":
@@ -108,11 +117,43 @@ def _parser() -> argparse.ArgumentParser:
     add_bench_arguments(
         commands.add_parser("bench", help="load a running service, or a stub, and tell how it went")
     )
+    bench_engine = commands.add_parser(
+        _BENCH_ENGINE,
+        prog="affectsr bench engine",
+        help="`bench engine`: time the engine beside the bare network and the device's limits",
+    )
+    _add_bench_engine(bench_engine)
+    export = commands.add_parser("export", help="write a model as a file for other programs")
+    export.add_argument("form", choices=("onnx", "openvino", "torchscript"))
+    export.add_argument("model", metavar="NAME[@VERSION]", help="one that upscales")
+    export.add_argument("out", type=Path, metavar="OUT", help=".onnx, .xml or .pt")
     commands.add_parser("models", help="list the published models")
     settings = commands.add_parser("settings", help="show the settings as they are now")
     settings.add_argument("--markdown", action="store_true", help="the table of the README")
     commands.add_parser("openapi", help="print the OpenAPI document of the HTTP interface")
     return parser
+
+
+def _add_bench_engine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--against",
+        action="append",
+        choices=("torch", "openvino"),
+        default=[],
+        help="another engine to measure in turn with that of the settings; may be given again",
+    )
+    parser.add_argument(
+        "--batch-sizes", type=int, nargs="+", default=[1, 2, 4, 8], metavar="N", help="(1 2 4 8)"
+    )
+    parser.add_argument("--rounds", type=int, default=9, metavar="N", help="medians are of (9)")
+    parser.add_argument(
+        "--faces",
+        type=Path,
+        metavar="FOLDER",
+        help="also compare the engine with PyTorch in float32 on images of it",
+    )
+    parser.add_argument("--num-faces", type=int, default=100, metavar="N", help="of --faces (100)")
+    parser.add_argument("--json", type=Path, dest="json_file", metavar="FILE")
 
 
 def _add_upscale(upscale: argparse.ArgumentParser) -> None:
@@ -225,6 +266,42 @@ def _bench(options: argparse.Namespace) -> int:
         return _fail(str(error), EXIT_NO_START)
     if "200" not in report.statuses:
         return _fail("no request was answered with 200", EXIT_FAILED)
+    return 0
+
+
+def _bench_engine(settings: Settings, options: argparse.Namespace) -> int:
+    from model_store.errors import ModelStoreError
+    from service.engine_commands import EngineBench, bench_engine
+    from service.errors import StartupError
+
+    wanted = EngineBench(
+        against=options.against,
+        batch_sizes=options.batch_sizes,
+        num_rounds=options.rounds,
+        faces=options.faces,
+        num_faces=options.num_faces,
+        json_file=options.json_file,
+    )
+    try:
+        is_accurate = bench_engine(wanted, settings)
+    except (OSError, ValueError) as error:
+        return _fail(str(error), EXIT_USAGE)
+    except (ModelStoreError, StartupError) as error:
+        return _fail(str(error), EXIT_NO_START)
+    return 0 if is_accurate else _fail("the engine is not accurate enough", EXIT_FAILED)
+
+
+def _export(settings: Settings, options: argparse.Namespace) -> int:
+    from model_store.errors import ModelStoreError
+    from service.engine_commands import export
+    from service.errors import StartupError
+
+    try:
+        print(export(options.form, options.model, options.out, settings))
+    except (OSError, ValueError) as error:
+        return _fail(str(error), EXIT_USAGE)
+    except (ModelStoreError, StartupError) as error:
+        return _fail(str(error), EXIT_NO_START)
     return 0
 
 

@@ -3,6 +3,7 @@
 Rounds alternate between all engines and sizes, so that a busy machine hurts them alike.
 """
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -193,7 +194,11 @@ def as_json(
             for one in loaded
         ],
         "figures": [asdict(figure) for figure in figures],
-        "accuracy": [asdict(accuracy) for accuracy in gate],
+        # JSON has no infinity, which is that of equal images.
+        "accuracy": [
+            {**asdict(one), "psnr_db": None if math.isinf(one.psnr_db) else one.psnr_db}
+            for one in gate
+        ],
     }
 
 

@@ -1,12 +1,19 @@
-"""`affectsr bench engine`: the engine alone, without HTTP, as its user sees it."""
+"""`affectsr bench engine` and `affectsr export`: the engine without HTTP, as its user sees it."""
 
-import argparse
 import json
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+import torch
 
 from service.app import open_store
 from service.engine.accuracy import Accuracy
+from service.engine.export import MAX_LEVELS, ExportFormat, export_model
+from service.engine.face_graph import FaceGraph
+from service.engine.loaded_models import load_models
 from service.engine_bench import (
     EngineFigures,
     Loaded,
@@ -19,33 +26,29 @@ from service.engine_bench import (
 )
 from service.settings import Settings
 
-_ENGINES = ("auto", "torch", "openvino")
+
+@dataclass(frozen=True, kw_only=True)
+class EngineBench:
+    """What to measure; models, threads and the engine are those of the settings.
+
+    Attributes:
+        against: other engines, measured in turn with it.
+        batch_sizes: faces at once.
+        num_rounds: of which the medians are taken.
+        faces: a folder; on images of it the engine is compared with PyTorch in float32.
+        num_faces: at most so many of them.
+        json_file: is written, too.
+    """
+
+    against: Sequence[Literal["torch", "openvino"]]
+    batch_sizes: Sequence[int]
+    num_rounds: int
+    faces: Path | None
+    num_faces: int
+    json_file: Path | None
 
 
-def add_engine_bench_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's arguments; models, threads and the engine are those of the settings."""
-    parser.add_argument(
-        "--against",
-        action="append",
-        choices=_ENGINES,
-        default=[],
-        help="another engine to measure in turn with it; may be given again",
-    )
-    parser.add_argument(
-        "--batch-sizes", type=int, nargs="+", default=[1, 2, 4, 8], metavar="N", help="(1 2 4 8)"
-    )
-    parser.add_argument("--rounds", type=int, default=9, metavar="N", help="medians are of (9)")
-    parser.add_argument(
-        "--faces",
-        type=Path,
-        metavar="FOLDER",
-        help="also compare the engine with PyTorch in float32 on 100 images of it",
-    )
-    parser.add_argument("--num-faces", type=int, default=100, metavar="N", help="of --faces (100)")
-    parser.add_argument("--json", type=Path, dest="json_file", metavar="FILE")
-
-
-def bench_engine(options: argparse.Namespace, settings: Settings) -> bool:
+def bench_engine(wanted: EngineBench, settings: Settings) -> bool:
     """Measure, print, and write the JSON if asked to; returns whether the engine is accurate.
 
     Raises:
@@ -54,32 +57,62 @@ def bench_engine(options: argparse.Namespace, settings: Settings) -> bool:
         ValueError: an argument is out of bounds, or a face cannot be read.
         OSError: the JSON file cannot be written.
     """
-    if options.rounds < 1 or min(options.batch_sizes) < 1 or options.num_faces < 1:
-        raise ValueError("--rounds, --batch-sizes and --num-faces must be at least 1")
-    faces = None if options.faces is None else read_faces(options.faces, most=options.num_faces)
+    for name, value in (
+        ("--rounds", wanted.num_rounds),
+        ("--batch-sizes", min(wanted.batch_sizes)),
+        ("--num-faces", wanted.num_faces),
+    ):
+        if value < 1:
+            raise ValueError(f"{name} is {value}; it must be at least 1")
+    faces = None if wanted.faces is None else read_faces(wanted.faces, most=wanted.num_faces)
     store = open_store(settings)
-    settings = settings.model_copy(update={"max_batch_size": max(options.batch_sizes)})
+    settings = settings.model_copy(update={"max_batch_size": max(wanted.batch_sizes)})
     loaded = [
         load(store, settings.model_copy(update={"engine": name}))
-        for name in (settings.engine, *options.against)
+        for name in (settings.engine, *wanted.against)
     ]
     for line in _describe_engines(loaded):
         print(line)
     figures = measure_engines(
         loaded,
         count_work(store, settings),
-        batch_sizes=options.batch_sizes,
-        num_rounds=options.rounds,
+        batch_sizes=wanted.batch_sizes,
+        num_rounds=wanted.num_rounds,
     )
     for line in _table(figures):
         print(line)
     gate = [] if faces is None else measure_gate(store, settings, loaded[0].engine, faces)
     for accuracy in gate:
         print(_describe_accuracy(accuracy))
-    if options.json_file is not None:
+    if wanted.json_file is not None:
         document = as_json(loaded, figures, gate)
-        options.json_file.write_text(json.dumps(document, indent=2) + "\n", "utf-8")
+        wanted.json_file.write_text(json.dumps(document, indent=2) + "\n", "utf-8")
     return not any(accuracy.faults for accuracy in gate)
+
+
+def export(form: ExportFormat, name: str, out: Path, settings: Settings) -> str:
+    """Write a model that upscales, with the settings' landmarker in it; returns what to print.
+
+    Raises:
+        ModelStoreError: a model cannot be trusted.
+        StartupError: a model is not there or does not upscale, or what the format needs is not
+            installed.
+        ValueError: the file's suffix does not fit, or its results are not the model's.
+        OSError: it cannot be written.
+    """
+    alone = settings.model_copy(update={"models": (name,), "emotion_model": ""})
+    models = load_models(open_store(settings), alone, torch.device("cpu"))
+    ((model, network),) = models.upscalers
+    graph = FaceGraph(
+        network, models.landmarker, min_confidence=settings.min_landmark_confidence
+    ).eval()
+    check = export_model(graph, size_px=model.lr_size_px, form=form, out=out, name=model.reference)
+    psnr = "equal" if math.isinf(check.psnr_db) else f"{check.psnr_db:.1f} dB"
+    return (
+        f"{out}: {model.reference}, (N, {model.lr_size_px}, {model.lr_size_px}, 3) uint8 faces in; "
+        f"read back and compared on the built-in faces: colours {check.levels} levels of 255 off "
+        f"({MAX_LEVELS} is the most), {psnr}, confidence {check.confidence:.1e} off"
+    )
 
 
 def _describe_engines(loaded: Sequence[Loaded]) -> list[str]:

@@ -78,5 +78,7 @@ class SplitAttention(nn.Module):
 
     def _draw_kept_blocks(self, blocks: Tensor) -> Tensor:
         # 0 for a dropped block, 1 / (1 - p) for a kept one, so that the expectation stays.
+        if not self.training:
+            return blocks.new_ones(1, self.num_blocks, 1)
         kept = blocks.new_ones(blocks.shape[0], self.num_blocks, 1)
-        return nn.functional.dropout(kept, self.block_dropout, training=self.training)
+        return nn.functional.dropout(kept, self.block_dropout)

@@ -20,7 +20,13 @@ import numpy as np
 from model_store.emotion.recoverability import AgreementCalibration
 from model_store.image_tensor import RgbImage
 from service.bench.connection import Address
-from service.engine.base import EmotionReading, ServedModel, ServedVersion, UpscaledImage
+from service.engine.base import (
+    EmotionReading,
+    EngineDescription,
+    ServedModel,
+    ServedVersion,
+    UpscaledImage,
+)
 from service.engine.grid import GridPlacement
 from service.errors import NoClassifierError, ServiceError
 from service.logs import configure_logging
@@ -33,6 +39,7 @@ _START_SECONDS = 120
 class StubEngine:
     """Takes its time and repeats pixels; reads no expressions."""
 
+    description = EngineDescription(name="torch", device="cpu", dtype="float32")
     classifier: ServedVersion | None = None
     calibrations: Mapping[str, AgreementCalibration] = {}
 

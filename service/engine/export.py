@@ -18,7 +18,8 @@ from model_store.image_tensor import RgbImage
 from service.engine.accuracy import psnr_db, sample_faces
 from service.engine.face_graph import FaceGraph
 from service.engine.grid import bring_to_grid
-from service.engine.openvino_runtime import Conversion, OpenVinoRuntime, trace
+from service.engine.openvino_runtime import Conversion, OpenVinoRuntime
+from service.engine.tracing import torchscript_allowed, trace
 from service.errors import EngineUnavailableError
 
 ExportFormat = Literal["onnx", "openvino", "torchscript"]
@@ -72,8 +73,8 @@ def export_model(
         raise ValueError(f"{out} must end in {SUFFIXES[form]} to hold {form}")
     faces = _faces(size_px)
     conversion = Conversion(name=name, network=graph, examples=(faces[:2],), weights_sha256="")
-    run = _WRITERS[form](conversion, out)
-    check = _compare(run, graph, faces)
+    with torchscript_allowed():
+        check = _compare(_WRITERS[form](conversion, out), graph, faces)
     if check.levels > MAX_LEVELS:
         raise ValueError(
             f"{out} moves a colour by {check.levels} levels of 255 and {MAX_LEVELS} is the most; "
@@ -95,14 +96,14 @@ def _write_torchscript(conversion: Conversion, out: Path) -> _Run:
 def _write_openvino(conversion: Conversion, out: Path) -> _Run:
     runtime = _runtime()
     runtime.save(conversion, out)
-    return lambda faces: runtime.read(out).run(faces)
+    return runtime.read(out).run
 
 
 def _write_onnx(conversion: Conversion, out: Path) -> _Run:
     try:
         # torch's exporter that reads traces; its other one wants packages that mediapipe forbids.
         torch.onnx.export(
-            trace(conversion.network, conversion.examples),
+            conversion.network,
             conversion.examples,
             out,
             dynamo=False,
@@ -115,8 +116,7 @@ def _write_onnx(conversion: Conversion, out: Path) -> _Run:
         raise EngineUnavailableError(
             f'{conversion.name} cannot be written as ONNX ({error}); pip install "affectsr[onnx]"'
         ) from error
-    runtime = _runtime()
-    return lambda faces: runtime.read(out).run(faces)
+    return _runtime().read(out).run
 
 
 _WRITERS: Mapping[ExportFormat, Callable[[Conversion, Path], _Run]] = MappingProxyType(
@@ -128,18 +128,16 @@ def _runtime() -> OpenVinoRuntime:
     return OpenVinoRuntime(num_threads=torch.get_num_threads(), cache=None)
 
 
+@torch.inference_mode()
 def _compare(run: _Run, graph: FaceGraph, faces: Tensor) -> ExportCheck:
-    with torch.inference_mode():
-        images, _, confidence = (value.numpy() for value in graph(faces))
-    batches = (faces, *faces.split(1))
-    found = [run(batch) for batch in batches]
-    alone = [np.concatenate([one[k] for one in found[1:]]) for k in (0, 2)]
-    levels, psnrs, shifts = [], [], []
-    for written, sure in ((found[0][0], found[0][2]), alone):
-        levels.append(int(np.abs(written.astype(int) - images).max()))
-        psnrs.append(psnr_db(list(written), list(images)))
-        shifts.append(float(np.abs(sure - confidence).max()))
-    return ExportCheck(levels=max(levels), psnr_db=min(psnrs), confidence=max(shifts))
+    images, _, confidence = (value.numpy() for value in graph(faces))
+    together, *singles = (run(batch) for batch in (faces, *faces.split(1)))
+    alone = tuple(np.concatenate(outputs) for outputs in zip(*singles, strict=True))
+    return ExportCheck(
+        levels=max(int(np.abs(found[0].astype(int) - images).max()) for found in (together, alone)),
+        psnr_db=min(psnr_db(list(found[0]), list(images)) for found in (together, alone)),
+        confidence=max(float(np.abs(found[2] - confidence).max()) for found in (together, alone)),
+    )
 
 
 def _faces(size_px: int) -> Tensor:

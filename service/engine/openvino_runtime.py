@@ -8,7 +8,6 @@ import importlib
 import io
 import logging
 import sys
-import warnings
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -17,12 +16,11 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor, nn
-from torch.jit._trace import TracerWarning
 
 import model_store
 from service.engine.graph_cache import GraphCache
+from service.engine.tracing import trace
 from service.errors import EngineUnavailableError
 
 if TYPE_CHECKING:
@@ -155,17 +153,6 @@ class OpenVinoRuntime:
             _digest_of_code(),
         )
         return sha256("\n".join(parts).encode()).hexdigest()
-
-
-def trace(network: nn.Module, examples: tuple[Tensor, ...]) -> torch.jit.ScriptModule:
-    """Record what a network computes; sizes other than the batch's are those of the examples."""
-    with warnings.catch_warnings(), torch.no_grad():
-        # Of shapes that are checked in Python, which here are those of the examples; and that
-        # TorchScript is no longer developed, which is what OpenVINO reads.
-        warnings.simplefilter("ignore", TracerWarning)
-        warnings.simplefilter("ignore", DeprecationWarning)
-        traced: torch.jit.ScriptModule = torch.jit.trace(network, examples, check_trace=False)
-    return traced
 
 
 def _import_openvino() -> ModuleType:
