@@ -26,6 +26,7 @@ _INDIFFERENT = frozenset(
         "device_stall_seconds",
         "drain_delay_seconds",
         "ecm_set_ttl_seconds",
+        "engine_cache_dir",
         "http_host",
         "http_port",
         "keep_alive_seconds",

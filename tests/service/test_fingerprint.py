@@ -8,7 +8,7 @@ import pytest
 from model_store.manifest import ModelManifest
 from model_store.store import ModelStore
 from service.engine.base import ServedVersion
-from service.engine.torch_engine import load_torch_engine
+from service.engine.loading import load_engine
 from service.fingerprint import _INDIFFERENT, results_fingerprint
 from service.settings import Settings
 from tests.fakes import served_model
@@ -37,7 +37,7 @@ def fingerprint(
 def of_engine(root: Path) -> str:
     """Of an engine on a store of its own, as a process that starts now has it."""
     store, settings = ModelStore(root), Settings(models=("affectsrnet-x4",))
-    load_torch_engine(store, settings).close()
+    load_engine(store, settings).close()
     return fingerprint(settings, loaded=store.loaded)
 
 
