@@ -5,8 +5,8 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 
 import pytest
 
@@ -57,15 +57,23 @@ class RedisServer:
         raise AssertionError(f"redis-server does not answer after {_START_SECONDS} s")
 
 
-class DelayedRedis:
-    """A Redis whose answers come late; open it as an async context.
+class RedisProxy:
+    """In front of a Redis: answers come late, or questions arrive changed; an async context.
 
     Attributes:
-        seconds: by so much, each; to be set at any time.
+        seconds: that each answer is late; to be set at any time.
     """
 
-    def __init__(self, server: RedisServer, seconds: float) -> None:
+    def __init__(
+        self,
+        server: RedisServer,
+        *,
+        seconds: float = 0.0,
+        rewrite: Callable[[bytes], bytes] = lambda asked: asked,
+    ) -> None:
+        """`rewrite` is given what arrives of questions, and gives what is handed on."""
         self.seconds = seconds
+        self._rewrite = rewrite
         self._server = server
         self._port = 0
         self._listener: asyncio.Server | None = None
@@ -75,7 +83,7 @@ class DelayedRedis:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self._port}/0"
 
-    async def __aenter__(self) -> "DelayedRedis":
+    async def __aenter__(self) -> "RedisProxy":
         self._listener = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self._port = self._listener.sockets[0].getsockname()[1]
         return self
@@ -89,24 +97,31 @@ class DelayedRedis:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there = await asyncio.open_connection("127.0.0.1", self._server.port)
-        ways = (
-            _pump(reader, there[1], lambda: 0.0),
-            _pump(there[0], writer, lambda: self.seconds),
-        )
+        ways = (self._hand_on(reader, there[1]), self._answer(there[0], writer))
         for way in ways:
             task = asyncio.create_task(way)
             self._pumping.add(task)
             task.add_done_callback(self._pumping.discard)
 
+    async def _hand_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with _until_closed(writer):
+            while asked := await reader.read(65536):
+                writer.write(self._rewrite(asked))
+                await writer.drain()
 
-async def _pump(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: Callable[[], float]
-) -> None:
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with _until_closed(writer):
+            while answer := await reader.read(65536):
+                await asyncio.sleep(self.seconds)
+                writer.write(answer)
+                await writer.drain()
+
+
+@contextmanager
+def _until_closed(writer: asyncio.StreamWriter) -> Iterator[None]:
+    """Hand on the end of one side to the other."""
     try:
-        while data := await reader.read(65536):
-            await asyncio.sleep(delay())
-            writer.write(data)
-            await writer.drain()
+        yield
     except ConnectionError:
         pass
     finally:

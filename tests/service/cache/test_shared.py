@@ -103,6 +103,9 @@ async def test_what_is_no_entry_of_the_key_is_a_miss_and_counted_and_written_ove
     await link.blobs.set(names[4], pack_entry(keys[4], entry(b"good")))
     assert {key: found.data for key, found in (await tier.get(keys)).items()} == {keys[4]: b"good"}
     assert counts.seen == {"redis foreign": 4}
+    for key in keys[:4]:  # one by one as well
+        assert await tier.get([key]) == {}
+    assert counts.seen == {"redis foreign": 8}
     assert link.state is BreakerState.CLOSED
     for key in keys[:4]:
         tier.offer(key, entry(b"mended"))

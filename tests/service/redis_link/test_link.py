@@ -10,7 +10,7 @@ import pytest
 from redis.exceptions import RedisError, ResponseError
 
 from service.redis_link import BreakerState, RedisAwayError, RedisLink
-from tests.redis_server import DelayedRedis, RedisServer, linked
+from tests.redis_server import RedisProxy, RedisServer, linked
 
 pytestmark = pytest.mark.anyio
 
@@ -134,7 +134,7 @@ async def test_caller_who_leaves_at_any_moment_is_gone(
 @asynccontextmanager
 async def behind_a_delay(server: RedisServer, seconds: float) -> AsyncIterator[RedisLink]:
     """A link with connections to a Redis that has become slow; half a second is its limit."""
-    async with DelayedRedis(server, 0) as slow, linked(slow.url, timeout_seconds=0.5) as link:
+    async with RedisProxy(server) as slow, linked(slow.url, timeout_seconds=0.5) as link:
         await asyncio.gather(*(use(link) for _ in range(15)))
         slow.seconds = seconds
         yield link
