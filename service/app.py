@@ -99,6 +99,7 @@ def create_app(
     ) -> AsyncIterator[ResponseCache[UpscaledFile] | None]:
         fingerprint = results_fingerprint(
             settings,
+            engine=room.engine,
             served=[*room.models, *([room.classifier] if room.classifier else [])],
             loaded=models_of_engine.loaded,
             release=_own_version(),

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 
 from model_store.manifest import ModelManifest
-from service.engine.base import ServedVersion
+from service.engine.base import EngineDescription, ServedVersion
 from service.settings import Settings
 
 # No reply is other for these. A setting that does not stand here counts, so that a new one errs on
@@ -57,6 +57,7 @@ _INDIFFERENT = frozenset(
 def results_fingerprint(
     settings: Settings,
     *,
+    engine: EngineDescription,
     served: Iterable[ServedVersion],
     loaded: Mapping[str, ModelManifest],
     release: str,
@@ -65,6 +66,7 @@ def results_fingerprint(
 
     Args:
         settings: those count that a result may depend on.
+        engine: what computes; two kinds of device, or of arithmetic, round differently.
         served: the networks that answer, in the order in which they are chosen from.
         loaded: every version that was loaded for it, by reference: also the landmarker and the
             calibrations, which no reply names.
@@ -72,6 +74,7 @@ def results_fingerprint(
     """
     document = {
         "release": release,
+        "engine": (engine.name, engine.device.partition(":")[0], engine.dtype),
         "settings": settings.model_dump(mode="json", exclude=set(_INDIFFERENT)),
         "served": [(version.reference, version.weights_sha256) for version in served],
         "loaded": {name: asdict(manifest) for name, manifest in sorted(loaded.items())},

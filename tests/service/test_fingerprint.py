@@ -1,13 +1,14 @@
 """What a fingerprint tells apart: real stores with tiny models, and every setting."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from model_store.manifest import ModelManifest
 from model_store.store import ModelStore
-from service.engine.base import ServedVersion
+from service.engine.base import EngineDescription, ServedVersion
 from service.engine.loading import load_engine
 from service.fingerprint import _INDIFFERENT, results_fingerprint
 from service.settings import Settings
@@ -21,16 +22,19 @@ from tests.service.tiny_models import (
     tiny_network,
 )
 
+TORCH = EngineDescription(name="torch", device="cpu", dtype="float32")
+
 
 def fingerprint(
     settings: Settings | None = None,
     *,
+    engine: EngineDescription = TORCH,
     served: Iterable[ServedVersion] = (),
     loaded: Mapping[str, ModelManifest] | None = None,
     release: str = "1",
 ) -> str:
     return results_fingerprint(
-        settings or Settings(), served=served, loaded=loaded or {}, release=release
+        settings or Settings(), engine=engine, served=served, loaded=loaded or {}, release=release
     )
 
 
@@ -57,6 +61,20 @@ def test_new_version_of_whatever_an_engine_loads_changes_it(tmp_path: Path) -> N
         publish_untrained(store, network, name=name)
         seen.append(of_engine(tmp_path))
     assert len(set(seen)) == len(seen)
+
+
+def test_kind_of_device_and_arithmetic_change_it_and_the_devices_number_does_not() -> None:
+    seen = {
+        fingerprint(engine=engine)
+        for engine in (
+            TORCH,
+            replace(TORCH, name="openvino"),
+            replace(TORCH, dtype="bfloat16"),
+            replace(TORCH, device="cuda:0"),
+        )
+    }
+    assert len(seen) == 4
+    assert fingerprint(engine=replace(TORCH, device="cuda:1")) in seen
 
 
 def test_release_and_order_of_the_models_change_it() -> None:
