@@ -135,7 +135,8 @@ ALERTS = (
     ),
     Alert(
         "AffectSRRedisAway",
-        'affectsr_redis_breaker_state{job="affectsr"} > 0',
+        # Half open (1) it stays where nobody asks for anything; a try that fails takes a moment.
+        'max_over_time(affectsr_redis_breaker_state{job="affectsr"}[2m]) == 2',
         "5m",
         "warning",
         "{{ $labels.instance }} has done without Redis for five minutes.",

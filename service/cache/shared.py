@@ -151,13 +151,14 @@ class SharedTier:
         if now - self._looked_at_memory_at < _LOOK_AT_MEMORY_SECONDS:
             return
         memory = await self._link.texts.info("memory")
+        used_bytes = int(memory.get("used_memory", 0))  # not every server like Redis tells it
         self._looked_at_memory_at = now
-        had_room, self._has_room = self._has_room, memory["used_memory"] < self._max_used_bytes
+        had_room, self._has_room = self._has_room, used_bytes < self._max_used_bytes
         if had_room and not self._has_room:
             logger.warning(
                 "Redis uses %d bytes, of %d that AFFECTSR_CACHE_REDIS_BYTES allows: no reply is "
                 "kept there until it uses less",
-                memory["used_memory"],
+                used_bytes,
                 self._max_used_bytes,
             )
 

@@ -24,7 +24,7 @@ WELL = {
     f"up{B}}}": "1x480",
     f"affectsr_ready{A}}}": "1x480",
     f"affectsr_ready{B}}}": "1x480",
-    f"affectsr_redis_breaker_state{A}}}": "0x480",
+    f"affectsr_redis_breaker_state{A}}}": "0x60 2x2 1x400",
     f"process_start_time_seconds{A}}}": "1000x480",
     f"process_open_fds{A}}}": "40x480",
     f"process_max_fds{A}}}": "1024x480",
