@@ -18,6 +18,7 @@ import uvicorn
 
 from service.app import create_app
 from service.engine.base import Engine
+from service.head_limits import bounded_protocol
 from service.lifecycle import Lifecycle, State
 from service.routes.services import services_in
 from service.settings import Settings
@@ -56,6 +57,7 @@ def serve(settings: Settings, *, engine: Engine | None = None) -> int:
         access_log=False,  # it would write query strings; RequestMiddleware writes the lines
         lifespan="on",
         ws="none",
+        http=bounded_protocol(head_seconds=settings.upload_timeout_ms / 1000),
         server_header=False,
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=settings.shutdown_grace_seconds,

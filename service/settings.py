@@ -235,7 +235,8 @@ class Settings(BaseSettings):
     upload_timeout_ms: int = Field(
         20_000,
         ge=1,
-        description="Time for a request's body to arrive; a slower one is answered 408.",
+        description="Time for a request's head to arrive, and again for its body; a slower one is "
+        "answered 408.",
         json_schema_extra={"unit": "ms"},
     )
     request_timeout_ms: int = Field(

@@ -109,8 +109,8 @@ def _target(options: argparse.Namespace) -> Iterator[Address]:
     cores: Sequence[int] = ()
     if options.client_core is not None:
         cores = sorted(set(range(os.cpu_count() or 1)) - {options.client_core})
-    with running_stub(base_ms=base_ms, item_ms=item_ms, cores=cores, settings={}) as address:
-        yield address
+    with running_stub(base_ms=base_ms, item_ms=item_ms, cores=cores, settings={}) as stub:
+        yield stub.address
 
 
 def _stay_on(core: int) -> None:

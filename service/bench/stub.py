@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -65,10 +66,18 @@ class StubEngine:
         """There is nothing to close."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunningStub:
+    """A process that serves, and where."""
+
+    address: Address
+    process: subprocess.Popen[bytes]
+
+
 @contextlib.contextmanager
 def running_stub(
     *, base_ms: float, item_ms: float, cores: Sequence[int] = (), settings: Mapping[str, object]
-) -> Iterator[Address]:
+) -> Iterator[RunningStub]:
     """Run the stub as a process of its own while the block runs, from when it is ready.
 
     Args:
@@ -91,7 +100,7 @@ def running_stub(
             if cores:
                 os.sched_setaffinity(process.pid, cores)
             _wait_until_it_listens(process, address)
-            yield address
+            yield RunningStub(address=address, process=process)
         finally:
             process.terminate()
             process.wait()

@@ -1,0 +1,92 @@
+"""Bounds for what comes before a request is one: the size of its head, and the time for it.
+
+uvicorn has neither: whoever sends header lines without end fills its memory, and whoever sends
+nothing at all keeps a socket for ever. Bodies have bounds of their own, see uploads.py and
+routes/receiving.py.
+"""
+
+import asyncio
+from http import HTTPStatus
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+# As uvicorn has it for its other parser, and eight times what proxies allow. A head that comes in
+# one piece may be a few times as long.
+MAX_HEAD_BYTES = 64 * 1024
+
+
+def bounded_protocol(*, head_seconds: float) -> type[HttpToolsProtocol]:
+    """HTTP by uvicorn, but heads must arrive within so many seconds and are bounded in size."""
+
+    class BoundedProtocol(HttpToolsProtocol):
+        def __init__(
+            self,
+            config: Config,
+            server_state: ServerState,
+            app_state: dict[str, Any],
+            _loop: asyncio.AbstractEventLoop | None = None,
+        ) -> None:
+            super().__init__(config, server_state, app_state, _loop)
+            self._is_in_head = True
+            self._num_heads = 0
+            self._head_bytes = 0
+            self._head_timer: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            assert isinstance(transport, asyncio.Transport)
+            super().connection_made(transport)
+            self._expect_head()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._head_is_over()
+            super().connection_lost(exc)
+
+        def send_400_response(self, msg: str) -> None:
+            self._head_is_over()
+            super().send_400_response(msg)
+
+        def data_received(self, data: bytes) -> None:
+            if self._is_in_head and self._head_timer is None:
+                self._expect_head()  # a further request on a connection that was kept
+            num_heads = self._num_heads
+            super().data_received(data)
+            if self._is_in_head and self._num_heads == num_heads and self._head_timer is not None:
+                self._head_bytes += len(data)
+                if self._head_bytes > MAX_HEAD_BYTES:
+                    self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+
+        def on_headers_complete(self) -> None:
+            self._is_in_head = False
+            self._num_heads += 1
+            self._head_is_over()
+            super().on_headers_complete()
+
+        def on_message_complete(self) -> None:
+            super().on_message_complete()
+            self._is_in_head = True
+
+        def _expect_head(self) -> None:
+            self._head_bytes = 0
+            self._head_timer = self.loop.call_later(
+                head_seconds, self._refuse, HTTPStatus.REQUEST_TIMEOUT
+            )
+
+        def _head_is_over(self) -> None:
+            if self._head_timer is not None:
+                self._head_timer.cancel()
+                self._head_timer = None
+
+        def _refuse(self, status: HTTPStatus) -> None:
+            """Answer in plain text, as uvicorn does: no request has come to the application."""
+            self._head_is_over()
+            self.transport.write(
+                f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\n"
+                f"Content-Type: text/plain\r\nContent-Length: {len(status.phrase)}\r\n\r\n"
+                f"{status.phrase}".encode("ascii")
+            )
+            self.transport.close()
+
+    return BoundedProtocol

@@ -1,0 +1,119 @@
+"""What comes before a request is one: too long, too slow, or nothing at all."""
+
+import contextlib
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.head_limits import MAX_HEAD_BYTES
+from tests.e2e.conftest import ServerProcess
+from tests.service.support import as_file, noise
+
+pytestmark = pytest.mark.e2e
+
+SECONDS = 0.5
+LIVEZ = b"GET /livez HTTP/1.1\r\nHost: test\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ServerProcess]:
+    settings = {"http_port": 0, "codec_threads": 1, "upload_timeout_ms": int(1000 * SECONDS)}
+    process = ServerProcess(["tests.e2e.stub_server"], settings)
+    yield process
+    process.kill()
+
+
+@pytest.fixture(scope="module")
+def address(server: ServerProcess) -> tuple[str, int]:
+    return server.wait_for_address()
+
+
+def resident_bytes(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text("ascii")
+    line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
+    return 1024 * int(line.split()[1])
+
+
+def answer_of(connection: socket.socket) -> bytes:
+    """All that comes until the server closes."""
+    connection.settimeout(20)
+    received = b""
+    try:
+        while chunk := connection.recv(65_536):
+            received += chunk
+    except ConnectionResetError:
+        pass  # closed while something was still being sent to it
+    return received
+
+
+def test_header_lines_without_end_are_cut_off_before_they_fill_the_memory(
+    server: ServerProcess, address: tuple[str, int]
+) -> None:
+    before = resident_bytes(server.pid)
+    line = b"X-More: " + b"a" * 8000 + b"\r\n"
+    num_sent = 0
+    with socket.create_connection(address) as connection:
+        connection.sendall(LIVEZ[:-2])
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            for _ in range(10_000):  # 80 MB, were it not cut off
+                connection.sendall(line)
+                num_sent += 1
+    assert num_sent < 5000  # what the sockets' buffers hold counts as sent
+    assert resident_bytes(server.pid) - before < 20 * 2**20
+
+
+def test_head_that_is_just_too_long_is_answered_431(address: tuple[str, int]) -> None:
+    with socket.create_connection(address) as connection:
+        connection.sendall(LIVEZ[:-2] + b"X-Long: " + b"a" * MAX_HEAD_BYTES)
+        assert answer_of(connection).startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize("beginning", [b"", LIVEZ[:8], LIVEZ[:-2]])
+def test_connection_that_sends_no_whole_head_is_closed(
+    beginning: bytes, address: tuple[str, int]
+) -> None:
+    with socket.create_connection(address) as connection:
+        connection.sendall(beginning)
+        started_at = time.monotonic()
+        answer = answer_of(connection)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert time.monotonic() - started_at >= SECONDS - 0.1
+
+
+def test_what_is_no_http_is_answered_once(address: tuple[str, int]) -> None:
+    with socket.create_connection(address) as connection:
+        connection.sendall(b"\x16\x03\x01 no HTTP\r\n\r\n")
+        answer = answer_of(connection)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+def test_bodies_and_idle_connections_have_bounds_of_their_own(address: tuple[str, int]) -> None:
+    body = as_file(noise(400, 400))
+    assert len(body) > 4 * MAX_HEAD_BYTES
+    host, port = address
+    with httpx.Client(base_url=f"http://{host}:{port}", timeout=20) as client:
+        for _ in range(3):
+            response = client.post(
+                "/v1/upscale", content=body, headers={"Content-Type": "image/png"}
+            )
+            assert response.status_code == 200
+            assert "connection" not in response.headers
+
+
+def test_head_of_a_later_request_on_a_kept_connection_has_its_time_too(
+    address: tuple[str, int],
+) -> None:
+    with socket.create_connection(address) as connection:
+        for _ in range(2):
+            connection.sendall(LIVEZ)
+            received = b""
+            while not received.endswith(b'{"status":"ready"}'):
+                received += connection.recv(65_536)
+            time.sleep(2 * SECONDS)  # an idle connection may stay for longer than a head
+        connection.sendall(LIVEZ[:8])
+        assert answer_of(connection).startswith(b"HTTP/1.1 408 ")
