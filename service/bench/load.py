@@ -51,11 +51,13 @@ class Outcome:
     """All samples of a load, in the order in which they finished, and what it cost the client.
 
     Attributes:
+        load_seconds: for which requests were due; answers may come later.
         seconds: from its beginning to its last answer.
         client_cpu_seconds: of this process, meanwhile.
     """
 
     samples: list[Sample] = field(default_factory=list)
+    load_seconds: float
     seconds: float = 0.0
     client_cpu_seconds: float = 0.0
 
@@ -75,7 +77,7 @@ class Load:
         self._requests: Iterator[bytes] = cycle(requests)
         self._connections = Connections(address, most=max_connections)
         self._timeout_seconds = timeout_seconds
-        self._outcome = Outcome()
+        self._outcome = Outcome(load_seconds=0.0)
         self._began_at = 0.0
 
     async def closed_loop(self, *, num_callers: int, seconds: float) -> Outcome:
@@ -85,13 +87,17 @@ class Load:
             while (now := self._now()) < seconds:
                 await self._send(due=now)
 
-        async with self._measured():
+        async with self._measured(seconds):
             await asyncio.gather(*(call() for _ in range(num_callers)))
         return self._outcome
 
     async def open_loop(self, arrivals: Sequence[float]) -> Outcome:
-        """A request at each of these times, in seconds, whatever became of the ones before."""
-        async with self._measured(), asyncio.TaskGroup() as group:
+        """A request at each of these times, in seconds, whatever became of the ones before.
+
+        Args:
+            arrivals: in order, at least one.
+        """
+        async with self._measured(arrivals[-1]), asyncio.TaskGroup() as group:
             for due in arrivals:
                 if (ahead := due - self._now()) > 0:
                     await asyncio.sleep(ahead)
@@ -99,8 +105,8 @@ class Load:
         return self._outcome
 
     @asynccontextmanager
-    async def _measured(self) -> AsyncIterator[None]:
-        self._outcome = Outcome()
+    async def _measured(self, load_seconds: float) -> AsyncIterator[None]:
+        self._outcome = Outcome(load_seconds=load_seconds)
         self._began_at = time.perf_counter()
         cpu_before = _cpu_seconds()
         try:

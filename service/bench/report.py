@@ -39,9 +39,9 @@ class Report:
     """One load's figures.
 
     Attributes:
-        seconds: that are reported on.
-        rate: requests a second, while they were due.
-        goodput: successes a second, of those with a deadline only the ones within it.
+        seconds: that are reported on: in which requests were due, but for the warm-up.
+        rate: requests that were due in a second.
+        goodput: successes a second, meanwhile; where there is a deadline, within it.
         statuses: answers by status; "none" where there was no answer.
         failures: requests without an answer, by reason.
         refusals_without_retry_after: 429s and 503s that do not say when to come back.
@@ -83,14 +83,20 @@ def report_on(
     outcome: Outcome, *, warm_up_seconds: float = 0.0, deadline_seconds: float | None = None
 ) -> Report:
     """Sum a load up; requests due in the warm-up are left out."""
+    seconds = max(outcome.load_seconds - warm_up_seconds, 1e-9)
     samples = [sample for sample in outcome.samples if sample.due >= warm_up_seconds]
-    seconds = max(outcome.seconds - warm_up_seconds, 1e-9)
     good = [s for s in samples if s.status == 200]
-    in_time = [s for s in good if deadline_seconds is None or s.seconds <= deadline_seconds]
+    in_time = [
+        s
+        for s in outcome.samples
+        if s.status == 200
+        and warm_up_seconds <= s.finished <= outcome.load_seconds
+        and (deadline_seconds is None or s.seconds <= deadline_seconds)
+    ]
     statuses = Counter(s.status for s in samples)
     return Report(
         seconds=seconds,
-        rate=_rate(samples),
+        rate=len(samples) / seconds,
         goodput=len(in_time) / seconds,
         statuses={
             "none" if status == NO_ANSWER else str(status): number
@@ -103,13 +109,6 @@ def report_on(
         send_lag=Latencies.of([s.sent - s.due for s in samples]),
         client_cpu_share=outcome.client_cpu_seconds / max(outcome.seconds, 1e-9),
     )
-
-
-def _rate(samples: Sequence[Sample]) -> float:
-    if len(samples) < 2:
-        return 0.0
-    due = [sample.due for sample in samples]
-    return (len(samples) - 1) / max(max(due) - min(due), 1e-9)
 
 
 def _lacks_retry_after(sample: Sample) -> bool:
