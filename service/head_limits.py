@@ -6,6 +6,7 @@ routes/receiving.py.
 """
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -18,8 +19,13 @@ from uvicorn.server import ServerState
 MAX_HEAD_BYTES = 64 * 1024
 
 
-def bounded_protocol(*, head_seconds: float) -> type[HttpToolsProtocol]:
-    """HTTP by uvicorn, but heads must arrive within so many seconds and are bounded in size."""
+def bounded_protocol(
+    *, head_seconds: float, on_refusal: Callable[[int], None]
+) -> type[HttpToolsProtocol]:
+    """HTTP by uvicorn, but heads must arrive within so many seconds and are bounded in size.
+
+    `on_refusal` is told the status of each answer that the application does not know of.
+    """
 
     class BoundedProtocol(HttpToolsProtocol):
         def __init__(
@@ -31,6 +37,7 @@ def bounded_protocol(*, head_seconds: float) -> type[HttpToolsProtocol]:
         ) -> None:
             super().__init__(config, server_state, app_state, _loop)
             self._is_in_head = True
+            self._has_begun = False
             self._num_heads = 0
             self._head_bytes = 0
             self._head_timer: asyncio.TimerHandle | None = None
@@ -46,11 +53,13 @@ def bounded_protocol(*, head_seconds: float) -> type[HttpToolsProtocol]:
 
         def send_400_response(self, msg: str) -> None:
             self._head_is_over()
+            on_refusal(HTTPStatus.BAD_REQUEST)
             super().send_400_response(msg)
 
         def data_received(self, data: bytes) -> None:
             if self._is_in_head and self._head_timer is None:
                 self._expect_head()  # a further request on a connection that was kept
+            self._has_begun = True
             num_heads = self._num_heads
             super().data_received(data)
             if self._is_in_head and self._num_heads == num_heads and self._head_timer is not None:
@@ -67,21 +76,28 @@ def bounded_protocol(*, head_seconds: float) -> type[HttpToolsProtocol]:
         def on_message_complete(self) -> None:
             super().on_message_complete()
             self._is_in_head = True
+            self._has_begun = False
 
         def _expect_head(self) -> None:
             self._head_bytes = 0
-            self._head_timer = self.loop.call_later(
-                head_seconds, self._refuse, HTTPStatus.REQUEST_TIMEOUT
-            )
+            self._head_timer = self.loop.call_later(head_seconds, self._head_is_late)
 
         def _head_is_over(self) -> None:
             if self._head_timer is not None:
                 self._head_timer.cancel()
                 self._head_timer = None
 
+        def _head_is_late(self) -> None:
+            if self._has_begun:
+                self._refuse(HTTPStatus.REQUEST_TIMEOUT)
+            else:
+                # Somebody connected ahead of a request that did not come: nothing to answer.
+                self.transport.close()
+
         def _refuse(self, status: HTTPStatus) -> None:
             """Answer in plain text, as uvicorn does: no request has come to the application."""
             self._head_is_over()
+            on_refusal(status)
             self.transport.write(
                 f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\n"
                 f"Content-Type: text/plain\r\nContent-Length: {len(status.phrase)}\r\n\r\n"

@@ -106,6 +106,11 @@ class Metrics:
     def request_rejected(self, reason: str) -> None:
         self._rejected.labels(reason).inc()
 
+    def head_refused(self, code: int) -> None:
+        """Answered before there was a request: no route and no problem document tells of it."""
+        self.request_answered(route="unmatched", code=code)
+        self.request_rejected({408: "slow-head", 431: "large-head"}.get(code, "no-http"))
+
     def stage_finished(self, stage: str, seconds: float) -> None:
         self._stage_seconds.labels(stage).observe(seconds)
 

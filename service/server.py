@@ -48,7 +48,8 @@ def serve(settings: Settings, *, engine: Engine | None = None) -> int:
         logging.getLogger("uvicorn.error").disabled = True
 
     app = create_app(settings, engine=engine, on_startup_failure=report)
-    lifecycle = services_in(app).lifecycle
+    services = services_in(app)
+    lifecycle = services.lifecycle
     config = uvicorn.Config(
         app,
         host=settings.http_host,
@@ -57,7 +58,10 @@ def serve(settings: Settings, *, engine: Engine | None = None) -> int:
         access_log=False,  # it would write query strings; RequestMiddleware writes the lines
         lifespan="on",
         ws="none",
-        http=bounded_protocol(head_seconds=settings.upload_timeout_ms / 1000),
+        http=bounded_protocol(
+            head_seconds=settings.upload_timeout_ms / 1000,
+            on_refusal=services.metrics.head_refused,
+        ),
         server_header=False,
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=settings.shutdown_grace_seconds,

@@ -72,8 +72,8 @@ def test_head_that_is_just_too_long_is_answered_431(address: tuple[str, int]) ->
         assert answer_of(connection).startswith(b"HTTP/1.1 431 ")
 
 
-@pytest.mark.parametrize("beginning", [b"", LIVEZ[:8], LIVEZ[:-2]])
-def test_connection_that_sends_no_whole_head_is_closed(
+@pytest.mark.parametrize("beginning", [LIVEZ[:8], LIVEZ[:-2]])
+def test_head_that_does_not_arrive_in_time_is_answered_408(
     beginning: bytes, address: tuple[str, int]
 ) -> None:
     with socket.create_connection(address) as connection:
@@ -82,6 +82,30 @@ def test_connection_that_sends_no_whole_head_is_closed(
         answer = answer_of(connection)
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert time.monotonic() - started_at >= SECONDS - 0.1
+
+
+def test_connection_that_sends_nothing_is_closed_without_a_word(address: tuple[str, int]) -> None:
+    with socket.create_connection(address) as connection:
+        assert answer_of(connection) == b""
+
+
+def test_refusals_that_no_request_was_made_of_are_counted(address: tuple[str, int]) -> None:
+    host, port = address
+    with httpx.Client(base_url=f"http://{host}:{port}", timeout=20) as client:
+        before = client.get("/metrics").text
+        for beginning in (b"no HTTP\r\n\r\n", LIVEZ[:8], LIVEZ[:-2] + b"a" * MAX_HEAD_BYTES):
+            with socket.create_connection(address) as connection:
+                connection.sendall(beginning)
+                answer_of(connection)
+        after = client.get("/metrics").text
+    for status in (400, 408, 431):
+        series = f'affectsr_requests_total{{code="{status}",route="unmatched"}}'
+        assert count(after, series) == count(before, series) + 1
+
+
+def count(exposition: str, series: str) -> float:
+    lines = [line for line in exposition.splitlines() if line.startswith(f"{series} ")]
+    return float(lines[0].split()[1]) if lines else 0.0
 
 
 def test_what_is_no_http_is_answered_once(address: tuple[str, int]) -> None:
