@@ -15,7 +15,8 @@ from tests.service.support import as_file, noise
 
 pytestmark = pytest.mark.e2e
 
-NUM_IMAGES = 100
+# So many that a slow test still interrupts them: this process may not run for a second or two.
+NUM_IMAGES = 800
 
 
 def test_ctrl_c_leaves_whole_files_and_the_next_run_goes_on(
