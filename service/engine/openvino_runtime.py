@@ -8,6 +8,7 @@ import importlib
 import io
 import logging
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -73,7 +74,7 @@ class OpenVinoRuntime:
 
     def __init__(self, *, num_threads: int, cache: GraphCache | None) -> None:
         self._openvino = _import_openvino()
-        self._core = self._openvino.Core()
+        self._core = _open_core(self._openvino)
         self._num_threads = num_threads
         self._cache = cache
 
@@ -163,6 +164,23 @@ def _import_openvino() -> ModuleType:
         raise EngineUnavailableError(
             f"OpenVINO cannot be imported ({error}); pip install openvino"
         ) from error
+
+
+def _open_core(package: ModuleType) -> "openvino.Core":
+    """Open OpenVINO's core, the plugin for CPUs loaded, on a thread that then ends.
+
+    The plugin gives the thread that loads it a stack for signals and frees it with the core. Of two
+    cores of one thread that go in the order in which they came, the second puts back the first
+    one's, which is gone: the next signal to that thread would end the process.
+    """
+
+    def load() -> "openvino.Core":
+        core: openvino.Core = package.Core()
+        core.get_property(_DEVICE, "FULL_DEVICE_NAME")
+        return core
+
+    with ThreadPoolExecutor(1) as loader:
+        return loader.submit(load).result()
 
 
 def _digest_of_code() -> str:
