@@ -16,6 +16,7 @@ from model_store.emotion.ddamfn import DDAMFN
 from model_store.emotion.mixed_feature_net import DDAMFNConfig
 from model_store.emotion.mobilefacenet import MobileFaceNetClassifier, MobileFaceNetConfig
 from model_store.emotion.recoverability import AgreementCalibration, AgreementCalibrationConfig
+from model_store.faces.blazeface import BlazeFace, BlazeFaceConfig
 from model_store.landmarks.landmarker import Landmarker, LandmarkerConfig
 
 UpscalerConfig = (
@@ -28,8 +29,14 @@ ClassifierConfig = DDAMFNConfig | MobileFaceNetConfig
 """What a network that tells expressions apart is built from."""
 Classifier = DDAMFN | MobileFaceNetClassifier
 """A network from aligned crops of faces to their expressions."""
-NetworkConfig = UpscalerConfig | LandmarkerConfig | ClassifierConfig | AgreementCalibrationConfig
-Network = Upscaler | Landmarker | Classifier | AgreementCalibration
+NetworkConfig = (
+    UpscalerConfig
+    | LandmarkerConfig
+    | ClassifierConfig
+    | AgreementCalibrationConfig
+    | BlazeFaceConfig
+)
+Network = Upscaler | Landmarker | Classifier | AgreementCalibration | BlazeFace
 
 _CONFIG_CLASSES: Mapping[str, type[NetworkConfig]] = {
     config_class.architecture: config_class
@@ -44,6 +51,7 @@ _CONFIG_CLASSES: Mapping[str, type[NetworkConfig]] = {
         DDAMFNConfig,
         MobileFaceNetConfig,
         AgreementCalibrationConfig,
+        BlazeFaceConfig,
     )
 }
 
@@ -72,6 +80,8 @@ def network_from(config: NetworkConfig) -> Network:
         return classifier_from(config)
     if isinstance(config, AgreementCalibrationConfig):
         return AgreementCalibration(config)
+    if isinstance(config, BlazeFaceConfig):
+        return BlazeFace(config)
     return upscaler_from(config)
 
 

@@ -29,6 +29,7 @@ from service.lifecycle import Lifecycle, State
 from service.metrics import Metrics
 from service.middleware import DeclaredLengthMiddleware, RequestMiddleware
 from service.pair_sets import MemoryPairSets, PairSetStore, RedisPairSets, SetLimits
+from service.photo import PhotoPipeline
 from service.pipeline import UpscaledFile, UpscaledFileForm, UpscalePipeline
 from service.redis_link import RedisLink, open_redis_link
 from service.routes import ecm, ecm_sets, health, models, open_inference, upscale
@@ -126,6 +127,7 @@ def create_app(
                 services.gate = open_gate(settings, link, clock=clock)
                 services.admission = room.admission
                 services.pipeline = UpscalePipeline(room, cache)
+                services.photos = PhotoPipeline(room, settings)
                 services.ecm = EcmPipeline(
                     room,
                     open_pair_sets(settings, link, clock=clock),

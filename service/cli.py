@@ -8,6 +8,7 @@ device was lost; 130 stopped by Ctrl-C.
 import argparse
 import asyncio
 import json
+import math
 import os
 import signal
 import sys
@@ -172,6 +173,25 @@ def _add_upscale(upscale: argparse.ArgumentParser) -> None:
     upscale.add_argument("--scale", type=int, choices=(4, 8), help="default: by the image's size")
     upscale.add_argument("--model", help="name or name@version; default: by the scale")
     upscale.add_argument(
+        "--mode",
+        choices=("face", "photo", "auto"),
+        default="face",
+        help="what an image is: the crop of a face, or a whole photo whose faces are upscaled",
+    )
+    upscale.add_argument(
+        "--factor", type=int, choices=(1, 2, 4), default=2, help="of photos; default: 2"
+    )
+    upscale.add_argument(
+        "--faces", choices=("all", "largest"), default="all", help="of photos; default: all"
+    )
+    upscale.add_argument(
+        "--strength",
+        type=_share,
+        default=1.0,
+        metavar="0..1",
+        help="of photos: how much of the upscaled faces is shown; default: 1",
+    )
+    upscale.add_argument(
         "--format", choices=("jpg", "png", "webp"), help="of all results; default: the input's"
     )
     upscale.add_argument(
@@ -188,6 +208,16 @@ def _add_upscale(upscale: argparse.ArgumentParser) -> None:
     )
 
 
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = math.nan
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is no number from 0 to 1")
+    return share
+
+
 def _serve(settings: Settings) -> int:
     # Until the server has handlers of its own, which imports and loading precede by seconds, there
     # is nothing to finish: a stop is a clean end.
@@ -201,12 +231,22 @@ def _serve(settings: Settings) -> int:
 
 def _upscale(settings: Settings, options: argparse.Namespace) -> int:
     from service.upscale_command import UpscaleCommand, run_upscale
+    from service.upscale_files.photos import PhotoWishes
 
+    photo = None
+    if options.mode != "face":
+        photo = PhotoWishes(
+            mode=options.mode,
+            factor=options.factor,
+            faces=options.faces,
+            strength=options.strength,
+        )
     command = UpscaleCommand(
         inputs=tuple(options.images),
         out=options.out,
         scale=options.scale,
         model=options.model,
+        photo=photo,
         suffix=options.format and f".{options.format}",
         workers=options.workers,
         may_overwrite=options.overwrite,

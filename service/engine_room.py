@@ -7,10 +7,10 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from model_store.emotion.classifier import CROP_PX, EMOTIONS
 from model_store.image_tensor import RgbImage
@@ -20,20 +20,28 @@ from service.engine.base import (
     EmotionReading,
     Engine,
     EngineDescription,
+    FacesInTile,
     ServedModel,
     ServedVersion,
 )
 from service.engine.readout import EngineItem, Upscaled, upscale_and_read_out
 from service.engine.thread import EngineThread
-from service.errors import DeadlineExceededError, NoClassifierError, ServiceError
+from service.errors import (
+    DeadlineExceededError,
+    NoClassifierError,
+    NoFaceDetectorError,
+    ServiceError,
+)
 from service.images import AlphaMask, DecodedImage, ImageCodec, ImageLimits, MediaType
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
+from service.queue_observer import QueueObserver
 from service.settings import Settings
 
-EngineResult = Upscaled | EmotionReading
+EngineResult = Upscaled | EmotionReading | FacesInTile
 
-ResultT = TypeVar("ResultT", Upscaled, EmotionReading)
+ResultT = TypeVar("ResultT", Upscaled, EmotionReading, FacesInTile)
+T = TypeVar("T")
 
 
 @dataclass
@@ -73,13 +81,13 @@ class EngineRoom:
                 max_wait_seconds=settings.max_wait_ms / 1000,
                 stall_seconds=settings.device_stall_seconds,
             ),
-            observer=_QueueObserver(metrics, self.admission, lifecycle),
+            observer=QueueObserver(metrics, self.admission, lifecycle),
             clock=clock,
         )
         self._engine = engine
         self._thread = thread
         self._codec = codec
-        self._metrics = metrics
+        self.metrics = metrics
         self._clock = clock
 
     @property
@@ -106,6 +114,19 @@ class EngineRoom:
                 "AFFECTSR_EMOTION_MODEL, such as emotion-mobilefacenet"
             )
         return self.classifier
+
+    def require_detector(self) -> ServedVersion:
+        """Return the face detector.
+
+        Raises:
+            NoFaceDetectorError: none is loaded.
+        """
+        if self._engine.detector is None:
+            raise NoFaceDetectorError(
+                "no face detector is loaded here; the operator names one in "
+                "AFFECTSR_FACE_DETECTOR_MODEL, such as face-detector"
+            )
+        return self._engine.detector
 
     @asynccontextmanager
     async def admitted(self, num_images: int, *, deadline: float) -> AsyncIterator[None]:
@@ -143,6 +164,40 @@ class EngineRoom:
         times.record("decode", self._clock() - started_at)
         return image
 
+    async def decode_photo(self, data: bytes, times: StageTimes) -> DecodedImage:
+        """See `decode_image`; within the bounds of whole photos."""
+        started_at = self._clock()
+        image = await self._codec.decode_photo(data)
+        times.record("decode", self._clock() - started_at)
+        return image
+
+    @contextmanager
+    def timed(self, stage: str, times: StageTimes) -> Iterator[None]:
+        """Record what the block takes as a stage."""
+        started_at = self._clock()
+        yield
+        times.record(stage, self._clock() - started_at)
+
+    async def compute(self, work: Callable[[], T]) -> T:
+        """Do work that takes a processor's time in the codec's threads, off the event loop."""
+        return await self._codec.compute(work)
+
+    async def find_faces(
+        self, tile: RgbImage, *, deadline: float, times: StageTimes
+    ) -> FacesInTile:
+        """Find faces in a tile of a photo, in a batch with others.
+
+        Raises:
+            NoFaceDetectorError: no detector is loaded.
+            ServiceError: see `DynamicBatcher.submit`.
+        """
+        detector = self.require_detector()
+        height, width = tile.shape[:2]
+        batched = await self.batcher.submit(
+            detector.reference, EngineItem(image=tile), cost=height * width, deadline=deadline
+        )
+        return _taken_out(FacesInTile, batched, times)
+
     async def upscale(
         self,
         image: RgbImage,
@@ -170,9 +225,9 @@ class EngineRoom:
             model.reference, item, cost=model.output_pixels, deadline=deadline
         )
         upscaled = _taken_out(Upscaled, batched, times)
-        self._metrics.image_upscaled(landmark_source=upscaled.image.landmark_source)
+        self.metrics.image_upscaled(landmark_source=upscaled.image.landmark_source)
         if upscaled.readout is not None:
-            self._metrics.expression_read(
+            self.metrics.expression_read(
                 expression=EMOTIONS[upscaled.readout.input.top_class],
                 agrees=upscaled.readout.agrees,
             )
@@ -211,6 +266,8 @@ class EngineRoom:
                 return []
             if self.classifier is not None and key == self.classifier.reference:
                 return self._engine.read_emotions([item.image for item in items])
+            if self._engine.detector is not None and key == self._engine.detector.reference:
+                return self._engine.find_faces([item.image for item in items])
             return upscale_and_read_out(self._engine, key, items)
 
         return await self._thread.run(run)
@@ -223,37 +280,6 @@ def _taken_out(kind: type[ResultT], batched: Batched[EngineResult], times: Stage
     if not isinstance(batched.result, kind):
         raise TypeError(f"the engine gave a {type(batched.result).__name__}, not {kind.__name__}")
     return batched.result
-
-
-class _QueueObserver:
-    """Passes on what the batcher tells: its counts, the rate to admission, the device's state."""
-
-    def __init__(self, metrics: Metrics, admission: Admission, lifecycle: Lifecycle) -> None:
-        self._metrics = metrics
-        self._admission = admission
-        self._lifecycle = lifecycle
-
-    def queue_changed(self, *, num_items: int, cost: int) -> None:
-        self._metrics.queue_changed(num_items=num_items, cost=cost)
-
-    def batch_finished(self, *, num_items: int, run_seconds: float) -> None:
-        self._metrics.batch_finished(num_items=num_items)
-        self._admission.batch_finished(num_items=num_items, run_seconds=run_seconds)
-
-    def item_dropped(self, reason: Literal["cancelled", "expired"]) -> None:
-        self._metrics.item_dropped(reason)
-
-    def item_failed(self) -> None:
-        self._metrics.item_failed()
-
-    def batch_split(self) -> None:
-        self._metrics.batch_split()
-
-    def device_stalled(self, *, is_stalled: bool) -> None:
-        self._lifecycle.device_stalled(is_stalled=is_stalled)
-
-    def device_lost(self, reason: str) -> None:
-        self._lifecycle.fail(reason)
 
 
 @asynccontextmanager
@@ -281,6 +307,14 @@ async def open_engine_room(
             max_image_side_px=settings.max_image_side_px,
             max_aspect_ratio=settings.max_aspect_ratio,
         ),
+        photo_limits=ImageLimits(
+            max_image_bytes=settings.max_body_bytes,
+            min_image_side_px=settings.min_image_side_px,
+            max_image_side_px=settings.max_photo_pixels // settings.min_image_side_px,
+            max_aspect_ratio=math.inf,
+            max_image_pixels=settings.max_photo_pixels,
+            remedy="scale the photo down",
+        ),
         num_threads=settings.codec_threads,
     )
     try:
@@ -303,7 +337,8 @@ async def open_engine_room(
             dtype=engine.description.dtype,
             passed_over=", ".join(engine.description.passed_over),
         )
-        for served in (*engine.models, *([engine.classifier] if engine.classifier else [])):
+        others = [served for served in (engine.classifier, engine.detector) if served is not None]
+        for served in (*engine.models, *others):
             metrics.model_served(
                 model=served.name, version=served.version, sha256=served.weights_sha256
             )

@@ -59,6 +59,9 @@ PROBLEMS: dict[type[ServiceError], ProblemKind] = {
     errors.NoClassifierError: ProblemKind(
         404, "no-classifier", "No expression classifier is loaded here"
     ),
+    errors.NoFaceDetectorError: ProblemKind(
+        404, "no-face-detector", "No face detector is loaded here"
+    ),
     errors.UnpairedImagesError: ProblemKind(
         422, "unpaired-images", "Originals and results are not as many"
     ),

@@ -106,6 +106,10 @@ class NoClassifierError(RequestError):
     """Expressions are to be read and no classifier is loaded."""
 
 
+class NoFaceDetectorError(RequestError):
+    """Faces are to be found and no detector is loaded."""
+
+
 class NotAcceptableError(RequestError):
     """The caller accepts none of the forms that the reply can take."""
 

@@ -15,7 +15,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import choose_encoder
 
-STAGES = ("read", "decode", "queue", "landmarks", "infer", "encode", "total")
+STAGES = ("read", "decode", "detect", "queue", "landmarks", "infer", "paste", "encode", "total")
 
 # Doubling from half a millisecond to past the longest deadline that settings allow by default.
 _SECONDS_BUCKETS = tuple(0.0005 * 2**power for power in range(19))
@@ -53,6 +53,9 @@ class Metrics:
         )
         self._landmark_source = self._counter(
             "landmark_source", "Upscaled images by where their landmarks came from.", "source"
+        )
+        self._photo_faces = self._counter(
+            "photo_faces", "Faces found in whole photos, by what was done with them.", "action"
         )
         self._expression_agreement = Summary(
             "affectsr_expression_agreement",
@@ -123,6 +126,9 @@ class Metrics:
 
     def image_upscaled(self, *, landmark_source: str) -> None:
         self._landmark_source.labels(landmark_source).inc()
+
+    def photo_face_found(self, *, action: str) -> None:
+        self._photo_faces.labels(action).inc()
 
     def expression_read(self, *, expression: str, agrees: bool) -> None:
         self._expression_agreement.labels(expression).observe(float(agrees))

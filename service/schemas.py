@@ -85,12 +85,17 @@ class Expression(Schema):
     )
 
 
+LandmarkSource = Literal["landmarker", "mediapipe", "fallback", "none"]
+Alpha = Literal["none", "kept", "on-white"]
+Readout = Literal["expression", "none", "no-classifier", "failed"]
+
+
 class UpscaledFields(Schema):
     """How one image was upscaled."""
 
     model: str = Field(description="Model version.", examples=["affectsrnet-x4@1"])
     scale: int = Field(description="Factor of the model: its output grid over its input grid.")
-    landmarks: Literal["landmarker", "mediapipe", "fallback", "none"] = Field(
+    landmarks: LandmarkSource = Field(
         description="Who found the landmarks; `fallback`: no sure face, the mean face stood in."
     )
     landmark_confidence: float | None = Field(description="In [0, 1]; null if the source has none.")
@@ -99,11 +104,9 @@ class UpscaledFields(Schema):
     resampled: Resampled | None = Field(
         description="Null where the image's own pixels went into the network."
     )
-    alpha: Literal["none", "kept", "on-white"] = Field(
-        description="What became of the image's transparency."
-    )
+    alpha: Alpha = Field(description="What became of the image's transparency.")
     media_type: str = Field(description="Of the result's file.", examples=["image/png"])
-    readout: Literal["expression", "none", "no-classifier", "failed"] = Field(
+    readout: Readout = Field(
         description="`none`: not asked for; `no-classifier`: none is loaded; `failed`: the "
         "classifier gave no probabilities."
     )
@@ -138,6 +141,59 @@ class UpscaleBatch(Schema):
 
     request_id: str
     items: list[UpscaleItem]
+
+
+class FaceBox(Schema):
+    """Where a face is, in px of the photo as it came; it may reach beyond its borders."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+class FaceInPhoto(Schema):
+    """A face of a photo, and what became of it."""
+
+    index: int = Field(description="From 0, the largest face.")
+    box: FaceBox
+    size_px: float = Field(description="Side of the face's upright crop, in px of the photo.")
+    detection_confidence: float = Field(description="In [0, 1], that this is a face.")
+    action: Literal["upscaled", "left-alone", "not-selected"]
+    reason: str | None = Field(description="Why it is not upscaled; null if it is.")
+    model: str | None = Field(description="Model version; null unless upscaled.")
+    scale: int | None = Field(description="Factor of the model; null unless upscaled.")
+    landmarks: LandmarkSource | None = Field(
+        description="Who found the landmarks; null unless upscaled."
+    )
+    landmark_confidence: float | None = Field(description="In [0, 1]; null if there is none.")
+    readout: Readout = Field(description="As for a crop; `none` also where nothing was upscaled.")
+    expression: Expression | None = Field(description="Null unless `readout` is `expression`.")
+
+
+class PhotoFields(Schema):
+    """How a whole photo was upscaled."""
+
+    mode: Literal["photo"] = "photo"
+    factor: int = Field(description="The result's sides over the photo's.")
+    background: Literal["lanczos"] = Field(
+        "lanczos", description="How all that is no upscaled face was enlarged."
+    )
+    strength: float = Field(description="1: the upscaled faces; 0: the enlarged photo.")
+    input: Size = Field(description="The photo, upright.")
+    output: Size = Field(description="The result.")
+    alpha: Alpha = Field(description="What became of the photo's transparency.")
+    media_type: str = Field(description="Of the result's file.", examples=["image/png"])
+    faces_found: int = Field(description="Also those beyond the bound that `faces` has.")
+    notes: list[str] = Field(description="What else there is to know, in words.")
+    faces: list[FaceInPhoto] = Field(description="The largest first.")
+
+
+class PhotoResult(PhotoFields):
+    """One upscaled photo, with its file."""
+
+    request_id: str
+    image_base64: str = Field(description="The file, base64.")
 
 
 class EcmInterval(Schema):

@@ -48,6 +48,10 @@ class Settings(BaseSettings):
         description="Whether a reply of `/v1/upscale` tells the expressions of result and input, "
         "where the request does not say.",
     )
+    face_detector_model: str = Field(
+        "face-detector",
+        description="Model that finds the faces of a whole photo; empty does without photo mode.",
+    )
     landmarks: Literal["landmarker", "mediapipe"] = Field(
         "landmarker",
         description="Who finds the landmarks. `mediapipe` is the paper's way, one face at a time; "
@@ -164,6 +168,37 @@ class Settings(BaseSettings):
         ge=1,
         description="Longer side over shorter side: beyond it next to nothing of the network's "
         "square grid would be face.",
+    )
+    max_photo_pixels: int = Field(
+        2**24,
+        ge=1024,
+        le=64 * 2**20,
+        description="Pixels of a photo: a camera's 12 megapixels and more.",
+        json_schema_extra={"unit": "px"},
+    )
+    max_photo_output_pixels: int = Field(
+        48 * 2**20,
+        ge=1024,
+        description="Pixels of an upscaled photo: 12 megapixels twice as wide and high. Each takes "
+        "three bytes, and four more while its file is written.",
+        json_schema_extra={"unit": "px"},
+    )
+    max_detection_pixels: int = Field(
+        2 * 2**20,
+        ge=1024,
+        description="Pixels of a photo as faces are looked for in it: smaller photos are enlarged "
+        "up to here, of larger ones the smallest faces are not found. It is what a search costs.",
+        json_schema_extra={"unit": "px"},
+    )
+    max_faces_per_photo: int = Field(
+        64, ge=1, description="Faces of one photo that are told and upscaled, the largest first."
+    )
+    max_face_px: float = Field(
+        48,
+        ge=8,
+        description="Side of a face's crop in a photo above which it is left alone: the networks "
+        "would reduce it to 32 px first and lose more than they add.",
+        json_schema_extra={"unit": "px"},
     )
     codec_threads: int = Field(
         0, ge=0, description="Threads that decode and encode; 0 takes one for each core."
@@ -333,6 +368,14 @@ class Settings(BaseSettings):
         Every queued image was admitted and counts at least 1 there, so the queue is never full.
         """
         return self.queue_capacity - 1
+
+    @property
+    def photo_cost(self) -> int:
+        """What a photo counts at admission, and how much of it is in the queue at most at once.
+
+        One batch of its tiles or faces on the device and one behind it.
+        """
+        return min(2 * self.max_batch_size, self.admission_capacity)
 
 
 def environment_name(field: str) -> str:

@@ -14,6 +14,7 @@ from service.errors import DeviceLostError, RequestError, StartupError
 from service.settings import Settings
 from service.upscale_files.journal import Journal
 from service.upscale_files.outputs import ArchiveOutput, FolderOutput, Output
+from service.upscale_files.photos import PhotoWishes
 from service.upscale_files.plan import OutputPlan, plan_outputs
 from service.upscale_files.run import (
     JobOutcome,
@@ -27,6 +28,7 @@ _EXIT_FAILED = 1
 _EXIT_USAGE = 2
 _EXIT_NO_START = 3
 _EXIT_DEVICE_LOST = 4
+_PHOTOS_AT_ONCE = 2
 _EXIT_STOPPED = 130  # 128 + SIGINT, as shells count
 
 
@@ -39,6 +41,7 @@ class UpscaleCommand:
         out: file, folder or archive.
         scale: None leaves it to each image's size.
         model: "name" or "name@version"; None leaves it open.
+        photo: what is wanted of whole photos; None takes each image for a crop.
         suffix: of every result; None keeps the source's.
         workers: images at once; None takes what fills a batch.
         may_overwrite: nothing is skipped, and files that are there are replaced.
@@ -49,6 +52,7 @@ class UpscaleCommand:
     out: Path
     scale: int | None
     model: str | None
+    photo: PhotoWishes | None
     suffix: str | None
     workers: int | None
     may_overwrite: bool
@@ -82,7 +86,7 @@ def run_upscale(command: UpscaleCommand, settings: Settings) -> int:
     try:
         options = _options(command, settings)
         with open_sources(
-            command.inputs, out=command.out, max_image_bytes=settings.max_image_bytes
+            command.inputs, out=command.out, max_image_bytes=_max_bytes(command, settings)
         ) as found:
             plan = plan_outputs(found.sources, command.out, suffix=command.suffix)
             journal = _journal(command, plan, options, settings)
@@ -99,14 +103,24 @@ def run_upscale(command: UpscaleCommand, settings: Settings) -> int:
 
 def _options(command: UpscaleCommand, settings: Settings) -> UpscaleOptions:
     most = settings.admission_capacity
+    default = settings.max_batch_size
+    if command.photo is not None:
+        # Their faces fill batches together, so that more would only take memory.
+        most, default = most // settings.photo_cost, _PHOTOS_AT_ONCE
     workers = command.workers
     if workers is None:
-        workers = min(settings.max_batch_size, most)
+        workers = min(default, most)
     elif not 1 <= workers <= most:
         raise ValueError(
             f"--workers is {workers}; it must be 1 to {most}, below AFFECTSR_QUEUE_CAPACITY"
         )
-    return UpscaleOptions(scale=command.scale, model=command.model, num_at_once=workers)
+    return UpscaleOptions(
+        scale=command.scale, model=command.model, num_at_once=workers, photo=command.photo
+    )
+
+
+def _max_bytes(command: UpscaleCommand, settings: Settings) -> int:
+    return settings.max_image_bytes if command.photo is None else settings.max_body_bytes
 
 
 def _journal(

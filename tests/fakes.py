@@ -13,6 +13,7 @@ from model_store.image_tensor import RgbImage
 from service.engine.base import (
     EmotionReading,
     EngineDescription,
+    FacesInTile,
     ServedModel,
     ServedVersion,
     UpscaledImage,
@@ -58,6 +59,17 @@ def served_classifier(*, version: str = "1") -> ServedVersion:
     )
 
 
+def served_detector() -> ServedVersion:
+    return ServedVersion(
+        name="face-detector",
+        version="1",
+        num_parameters=7,
+        weights_sha256="d" * 64,
+        licence="Apache-2.0",
+        metrics={"photos/recall_16px": 1.0},
+    )
+
+
 def emotion_reading(
     *probabilities: float, confidence: float = 0.9, landmark_shift: float = 0.0
 ) -> EmotionReading:
@@ -85,6 +97,7 @@ class NearestEngine:
         before_batch: called with each batch's images; what it raises fails the batch.
         is_poisoned: says which images fail alone, inside a batch that succeeds.
         emotion_of: says what is read in an image.
+        faces_in: says which faces are in a tile; none at first.
         calibrations: by a model's reference, none at first.
     """
 
@@ -93,10 +106,15 @@ class NearestEngine:
         models: Sequence[ServedModel] | None = None,
         *,
         classifier: ServedVersion | None = None,
+        detector: ServedVersion | None = None,
     ) -> None:
         self.description = EngineDescription(name="torch", device="cpu", dtype="float32")
         self.models = models or (served_model(scale=4), served_model(scale=8, lr_size_px=16))
         self.classifier = classifier
+        self.detector = detector
+        self.faces_in: Callable[[RgbImage], FacesInTile | ServiceError] = lambda tile: FacesInTile(
+            proposals=()
+        )
         self.calibrations: dict[str, AgreementCalibration] = {}
         self.emotion_of: Callable[[RgbImage], EmotionReading | ServiceError] = lambda image: (
             emotion_reading(1.0)
@@ -123,6 +141,10 @@ class NearestEngine:
     def read_emotions(self, images: Sequence[RgbImage]) -> Sequence[EmotionReading | ServiceError]:
         with self._running(images):
             return [self.emotion_of(image) for image in images]
+
+    def find_faces(self, tiles: Sequence[RgbImage]) -> Sequence[FacesInTile | ServiceError]:
+        with self._running(tiles):
+            return [self.faces_in(tile) for tile in tiles]
 
     def close(self) -> None:
         self.is_closed = True

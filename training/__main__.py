@@ -81,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     report.set_defaults(run=_report)
     _add_calibrate(commands)
+    _add_detection(commands)
     publish = commands.add_parser("publish", help="make a run's best weights a model version")
     publish.add_argument("folder", type=Path, help="the run's folder")
     publish.add_argument("--name", help="model name, if not the run's")
@@ -130,6 +131,24 @@ def _add_calibrate(commands: Commands) -> None:
         "--allow-worse", metavar="REASON", help="publish even a poor fit; the manifest keeps why"
     )
     calibrate.set_defaults(run=_calibrate)
+
+
+def _add_detection(commands: Commands) -> None:
+    detection = commands.add_parser(
+        "detection", help="measure how small faces may be to be found; publish the detector"
+    )
+    detection.add_argument("--photos", type=Path, required=True, help="folder of photos with faces")
+    detection.add_argument(
+        "--test", nargs="+", required=True, metavar="PACK", help="faces to paste into pictures"
+    )
+    detection.add_argument("--faces", type=int, default=100, help="of each pack")
+    detection.add_argument("--packs", type=Path, default=Path("packs"), help="folder of packs")
+    detection.add_argument(
+        "--tflite", type=Path, help="MediaPipe's full-range file, if not the published version"
+    )
+    detection.add_argument("--publish", action="store_true", help="make the file a version")
+    detection.add_argument("--store", type=Path, help="store to publish to, if not the package's")
+    detection.set_defaults(run=_detection)
 
 
 def _evaluate(options: argparse.Namespace) -> int:
@@ -239,6 +258,28 @@ def _calibrate(options: argparse.Namespace) -> int:
         show=lambda checks: print(agreement_text(checks)),
     )
     print(f"published {manifest.reference}")
+    return 0
+
+
+def _detection(options: argparse.Namespace) -> int:
+    from model_store.store import DEFAULT_ROOT, ModelStore
+    from training.detection import DetectionOptions, measure_detector
+
+    manifest = measure_detector(
+        DetectionOptions(
+            photos=options.photos,
+            packs=options.packs,
+            tests=tuple(options.test),
+            faces=options.faces,
+            tflite=options.tflite,
+            publish=options.publish,
+        ),
+        store=ModelStore(),
+        target=ModelStore(options.store or DEFAULT_ROOT),
+        show=print,
+    )
+    if manifest is not None:
+        print(f"published {manifest.reference}")
     return 0
 
 

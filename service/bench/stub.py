@@ -24,12 +24,13 @@ from service.bench.connection import Address
 from service.engine.base import (
     EmotionReading,
     EngineDescription,
+    FacesInTile,
     ServedModel,
     ServedVersion,
     UpscaledImage,
 )
 from service.engine.grid import GridPlacement
-from service.errors import NoClassifierError, ServiceError
+from service.errors import NoClassifierError, NoFaceDetectorError, ServiceError
 from service.logs import configure_logging
 from service.server import serve
 from service.settings import Settings, environment_name
@@ -38,10 +39,11 @@ _START_SECONDS = 120
 
 
 class StubEngine:
-    """Takes its time and repeats pixels; reads no expressions."""
+    """Takes its time and repeats pixels; reads no expressions and finds no faces."""
 
     description = EngineDescription(name="torch", device="cpu", dtype="float32")
     classifier: ServedVersion | None = None
+    detector: ServedVersion | None = None
     calibrations: Mapping[str, AgreementCalibration] = {}
 
     def __init__(self, *, base_seconds: float, item_seconds: float) -> None:
@@ -61,6 +63,9 @@ class StubEngine:
 
     def read_emotions(self, images: Sequence[RgbImage]) -> Sequence[EmotionReading | ServiceError]:
         raise NoClassifierError("the stub has no expression classifier")
+
+    def find_faces(self, tiles: Sequence[RgbImage]) -> Sequence[FacesInTile | ServiceError]:
+        raise NoFaceDetectorError("the stub has no face detector")
 
     def close(self) -> None:
         """There is nothing to close."""

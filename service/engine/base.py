@@ -9,6 +9,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from model_store.emotion.recoverability import AgreementCalibration
+from model_store.faces.detector import FaceProposal
 from model_store.image_tensor import RgbImage
 from service.errors import ServiceError
 
@@ -118,6 +119,13 @@ class EngineDescription:
     passed_over: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FacesInTile:
+    """What may be a face in a part of a photo, in px of it, the likeliest first."""
+
+    proposals: tuple[FaceProposal, ...]
+
+
 class Engine(Protocol):
     """Blocking; all of it is called from one thread, which owns the device."""
 
@@ -134,6 +142,11 @@ class Engine(Protocol):
     @property
     def classifier(self) -> ServedVersion | None:
         """The expression classifier in memory, if there is one."""
+        ...
+
+    @property
+    def detector(self) -> ServedVersion | None:
+        """The face detector in memory, if there is one."""
         ...
 
     @property
@@ -166,6 +179,16 @@ class Engine(Protocol):
 
         Returns:
             One result, or the error of that image alone, for each image in order.
+        """
+        ...
+
+    def find_faces(self, tiles: Sequence[RgbImage]) -> Sequence[FacesInTile | ServiceError]:
+        """Find faces in (H, W, 3) uint8 tiles of photos, both sides multiples of 32.
+
+        Only called where there is a detector.
+
+        Returns:
+            One result, or the error of that tile alone, for each tile in order.
         """
         ...
 

@@ -13,12 +13,14 @@ from model_store.image_tensor import RgbImage, round_to_uint8_levels
 from service.engine.base import (
     EmotionReading,
     EngineDescription,
+    FacesInTile,
     ServedModel,
     ServedVersion,
     UpscaledImage,
 )
 from service.engine.device_faults import DeviceGuard
 from service.engine.expression_reader import ExpressionReader
+from service.engine.face_finder import FaceFinder
 from service.engine.grid import GridPlacement, bring_to_grid
 from service.engine.upscaling import BatchUpscaler, UpscaledBatch
 from service.engine.warm_up import WarmUp, batch_sizes
@@ -48,6 +50,7 @@ class DeviceEngine:
         self._max_batch_size = max_batch_size
         self._memory_limit_bytes = memory_limit_bytes
         self._on_close = on_close
+        self._face_finder: FaceFinder | None = None
 
     @property
     def models(self) -> Sequence[ServedModel]:
@@ -56,6 +59,14 @@ class DeviceEngine:
     @property
     def classifier(self) -> ServedVersion | None:
         return None if self._reader is None else self._reader.served
+
+    @property
+    def detector(self) -> ServedVersion | None:
+        return None if self._face_finder is None else self._face_finder.served
+
+    def add_face_finder(self, face_finder: FaceFinder) -> None:
+        """Have faces found by it, on the device's one thread."""
+        self._face_finder = face_finder
 
     def warm_up(self) -> None:
         """Run batches of 1, 2, 4, ... faces through every network.
@@ -107,6 +118,12 @@ class DeviceEngine:
         if reader is None:
             raise RuntimeError("this engine holds no classifier; see Engine.classifier")
         return self._guard.call(lambda: reader.read(images))
+
+    def find_faces(self, tiles: Sequence[RgbImage]) -> Sequence[FacesInTile | ServiceError]:
+        finder = self._face_finder
+        if finder is None:
+            raise RuntimeError("this engine holds no face detector; see Engine.detector")
+        return self._guard.call(lambda: finder.find(tiles))
 
     @torch.inference_mode()
     def bare_run(self, reference: str, lr: Tensor) -> Callable[[], object]:

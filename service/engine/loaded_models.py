@@ -9,6 +9,7 @@ import torch
 from model_store.architectures import Classifier, Upscaler
 from model_store.emotion.recoverability import AgreementCalibration, AgreementCalibrationConfig
 from model_store.errors import ModelNotFoundError
+from model_store.faces.blazeface import BlazeFace
 from model_store.landmarks.landmarker import Landmarker
 from model_store.manifest import ModelManifest
 from model_store.store import LoadedModel, ModelStore
@@ -30,6 +31,7 @@ class LoadedModels:
         landmarker_sha256: digest of its weights.
         classifier: None where the settings name none.
         calibrations: see `Engine.calibrations`.
+        detector: None where the settings name none.
     """
 
     upscalers: Sequence[tuple[ServedModel, Upscaler]]
@@ -37,6 +39,7 @@ class LoadedModels:
     landmarker_sha256: str
     classifier: tuple[ServedVersion, Classifier] | None
     calibrations: Mapping[str, AgreementCalibration]
+    detector: tuple[ServedVersion, BlazeFace] | None = None
 
 
 def load_models(store: ModelStore, settings: Settings, device: torch.device) -> LoadedModels:
@@ -63,6 +66,7 @@ def load_models(store: ModelStore, settings: Settings, device: torch.device) -> 
         landmarker_sha256=landmarker.manifest.weights_sha256,
         classifier=classifier,
         calibrations=calibrations,
+        detector=_load_detector(store, settings.face_detector_model, device),
     )
 
 
@@ -121,7 +125,25 @@ def _load_classifier(
             f"{manifest.architecture}; name an expression classifier, such as "
             "emotion-mobilefacenet, or nothing to do without"
         )
-    served = ServedVersion(
+    return _served_version(manifest), loaded.module
+
+
+def _load_detector(
+    store: ModelStore, reference: str, device: torch.device
+) -> tuple[ServedVersion, BlazeFace] | None:
+    if not reference:
+        return None
+    loaded = _load_named(store, reference, device, field="FACE_DETECTOR_MODEL")
+    if not isinstance(loaded.module, BlazeFace):
+        raise StartupError(
+            f"AFFECTSR_FACE_DETECTOR_MODEL names {reference}, whose architecture is "
+            f"{loaded.manifest.architecture}; name a face detector, or nothing to do without"
+        )
+    return _served_version(loaded.manifest), loaded.module
+
+
+def _served_version(manifest: ModelManifest) -> ServedVersion:
+    return ServedVersion(
         name=manifest.name,
         version=manifest.version,
         num_parameters=manifest.num_parameters,
@@ -129,7 +151,6 @@ def _load_classifier(
         licence=manifest.licence,
         metrics=manifest.metrics,
     )
-    return served, loaded.module
 
 
 def _load_calibrations(

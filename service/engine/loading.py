@@ -7,13 +7,16 @@ from dataclasses import dataclass
 
 import torch
 
+from model_store.faces.blazeface import BlazeFace
+from model_store.faces.detector import FaceDetector
 from model_store.landmarks.fallback import LandmarkPredictor
 from model_store.landmarks.mediapipe_mesh import MediaPipeMesh
 from model_store.store import ModelStore
 from service.engine.accuracy import check_accuracy
-from service.engine.base import EngineName
+from service.engine.base import EngineName, ServedVersion
 from service.engine.device_engine import DeviceEngine
 from service.engine.expression_reader import ExpressionReader
+from service.engine.face_finder import FaceFinder
 from service.engine.graph_cache import GraphCache
 from service.engine.landmark_finders import (
     LandmarkerFinder,
@@ -65,11 +68,27 @@ def load_engine(
             logger.warning("engine %s is passed over: %s", candidate.title, error)
             continue
         logger.info("engine %s on %s", candidate.title, device)
+        if models.detector is not None:
+            engine.add_face_finder(_face_finder(models, models.detector, settings, device))
         return engine
     reasons = "; ".join(f"{title}: {reason}" for title, reason in passed_over.items())
     raise StartupError(
         f"AFFECTSR_ENGINE is {settings.engine} and cannot be had ({reasons}); set it to auto for "
         "the next best one"
+    )
+
+
+def _face_finder(
+    models: LoadedModels,
+    detector: tuple[ServedVersion, BlazeFace],
+    settings: Settings,
+    device: torch.device,
+) -> FaceFinder:
+    """Always PyTorch: tiles have many sizes, for each of which OpenVINO would compile anew."""
+    served, network = detector
+    is_reduced = device.type == "cpu" and settings.cpu_dtype != "float32" and _has_bfloat16()
+    return FaceFinder(
+        served, FaceDetector(network, models.landmarker), device, is_reduced=is_reduced
     )
 
 

@@ -19,8 +19,10 @@ class ImageCodec:
     The threads' queue needs no bound of its own: only admitted images get here.
     """
 
-    def __init__(self, limits: ImageLimits, *, num_threads: int) -> None:
+    def __init__(self, limits: ImageLimits, *, photo_limits: ImageLimits, num_threads: int) -> None:
+        """`limits` are for crops of faces, `photo_limits` for whole photos."""
         self._limits = limits
+        self._photo_limits = photo_limits
         self._threads = ThreadPoolExecutor(
             num_threads or os.cpu_count() or 1, thread_name_prefix="codec"
         )
@@ -28,6 +30,14 @@ class ImageCodec:
     async def decode(self, data: bytes) -> DecodedImage:
         """See `decode_image`."""
         return await self._run(lambda: decode_image(data, self._limits))
+
+    async def decode_photo(self, data: bytes) -> DecodedImage:
+        """See `decode_image`."""
+        return await self._run(lambda: decode_image(data, self._photo_limits))
+
+    async def compute(self, work: Callable[[], T]) -> T:
+        """Do what else takes a processor's time and would hold up the event loop."""
+        return await self._run(work)
 
     async def encode(
         self, rgb: RgbImage, media_type: MediaType, *, alpha: AlphaMask | None = None

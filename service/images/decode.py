@@ -65,12 +65,19 @@ _DECODER_ERRORS = (
 
 @dataclass(frozen=True, kw_only=True)
 class ImageLimits:
-    """What an image may be; the names are those of the settings."""
+    """What an image may be; the names are those of the settings.
+
+    Attributes:
+        max_image_pixels: of the whole image, where its sides alone do not say enough.
+        remedy: what to do about an image that is too large.
+    """
 
     max_image_bytes: int
     min_image_side_px: int
     max_image_side_px: int
     max_aspect_ratio: float
+    max_image_pixels: int | None = None
+    remedy: str = "crop the face or scale it down"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +116,7 @@ def decode_image(data: bytes, limits: ImageLimits) -> DecodedImage:
     if len(data) > limits.max_image_bytes:
         raise ImageTooLargeError(
             f"the image has {len(data)} bytes; at most {limits.max_image_bytes} are taken: "
-            "crop the face or compress the file"
+            f"{limits.remedy}, or compress the file"
         )
     header = read_header(data)
     _check_size(header.width, header.height, limits)
@@ -139,8 +146,11 @@ def _check_size(width: int, height: int, limits: ImageLimits) -> None:
             f"image is {width} x {height} px; {allowed}: send a larger crop of the face"
         )
     if max(width, height) > limits.max_image_side_px:
+        raise ImageTooLargeError(f"image is {width} x {height} px; {allowed}: {limits.remedy}")
+    if limits.max_image_pixels is not None and width * height > limits.max_image_pixels:
         raise ImageTooLargeError(
-            f"image is {width} x {height} px; {allowed}: crop the face or scale it down"
+            f"image is {width} x {height} px, {width * height} in all; at most "
+            f"{limits.max_image_pixels} are taken: {limits.remedy}"
         )
     if max(width, height) > limits.max_aspect_ratio * min(width, height):
         raise ImageTooNarrowError(

@@ -13,6 +13,7 @@ from service.ecm_pipeline import EcmPipeline
 from service.errors import NotReadyError, ServiceError
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
+from service.photo import PhotoPipeline
 from service.pipeline import UpscalePipeline
 from service.schemas import Problem
 from service.settings import Settings
@@ -33,6 +34,7 @@ class Services:
     gate: Gate | None = None
     admission: Admission | None = None
     pipeline: UpscalePipeline | None = None
+    photos: PhotoPipeline | None = None
     ecm: EcmPipeline | None = None
 
     def attach_to(self, app: FastAPI) -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from service.routes.receiving import TIMEOUT_PARAMETER
-from service.schemas import Problem, UpscaleBatch, UpscaleResult
+from service.schemas import PhotoResult, Problem, UpscaleBatch, UpscaleResult
 
 _IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp")
 _BINARY = {"type": "string", "format": "binary"}
@@ -25,12 +25,66 @@ _READOUT = {
     "description": "Whether the expressions of result and input are read, which costs time.",
 }
 
+_MODE = {
+    "type": "string",
+    "enum": ["face", "photo", "auto"],
+    "default": "face",
+    "description": "`face`: each image is the crop of a face. `photo`: all faces of one photo are "
+    "found, upscaled and laid back into it. `auto`: `photo` if a face is found that does not fill "
+    "the image.",
+}
+_FACTOR = {
+    "type": "integer",
+    "enum": [1, 2, 4],
+    "default": 2,
+    "description": "Photo mode: the result's sides over the photo's.",
+}
+_FACES = {
+    "type": "string",
+    "enum": ["all", "largest"],
+    "default": "all",
+    "description": "Photo mode: which of the faces that are found and in a box are upscaled.",
+}
+_BOX = {
+    "type": "array",
+    "maxItems": 64,
+    "items": {"type": "string", "examples": ["120,40,200,200"]},
+    "description": "Photo mode: x,y,width,height in px of the photo; faces whose middle lies in "
+    "none of the boxes are not upscaled.",
+}
+_MIN_FACE_PX = {
+    "type": "number",
+    "minimum": 1,
+    "maximum": 10000,
+    "default": 8,
+    "description": "Photo mode: side of the smallest face's crop that is upscaled.",
+}
+_STRENGTH = {
+    "type": "number",
+    "minimum": 0,
+    "maximum": 1,
+    "default": 1,
+    "description": "Photo mode: 1 shows the upscaled faces, 0 the enlarged photo.",
+}
+_PARAMETERS = {
+    "mode": _MODE,
+    "scale": _SCALE,
+    "model": _MODEL,
+    "readout": _READOUT,
+    "factor": _FACTOR,
+    "faces": _FACES,
+    "box": _BOX,
+    "min_face_px": _MIN_FACE_PX,
+    "strength": _STRENGTH,
+}
+
 # FastAPI takes these as plain dicts of Any: they are JSON.
 REQUEST: dict[str, Any] = {
     "parameters": [
-        {"name": "scale", "in": "query", "required": False, "schema": _SCALE},
-        {"name": "model", "in": "query", "required": False, "schema": _MODEL},
-        {"name": "readout", "in": "query", "required": False, "schema": _READOUT},
+        *(
+            {"name": name, "in": "query", "required": False, "schema": schema}
+            for name, schema in _PARAMETERS.items()
+        ),
         TIMEOUT_PARAMETER,
         {
             "name": "Cache-Control",
@@ -50,9 +104,7 @@ REQUEST: dict[str, Any] = {
                     "required": ["image"],
                     "properties": {
                         "image": {"type": "array", "items": _BINARY, "minItems": 1},
-                        "scale": _SCALE,
-                        "model": _MODEL,
-                        "readout": _READOUT,
+                        **_PARAMETERS,
                     },
                     "additionalProperties": False,
                 }
@@ -71,8 +123,13 @@ def _header(description: str) -> dict[str, Any]:
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The upscaled image, or a result or problem for each of several.",
-        "model": UpscaleResult | UpscaleBatch,
+        "model": UpscaleResult | UpscaleBatch | PhotoResult,
         "headers": {
+            "X-AffectSR-Mode": _header("`face` or `photo`; the next three with `photo` only."),
+            "X-AffectSR-Faces": _header("Faces that were found in the photo."),
+            "X-AffectSR-Faces-Upscaled": _header("Faces that were upscaled."),
+            "X-AffectSR-Factor": _header("The result's sides over the photo's."),
+            "X-AffectSR-Note": _header("What else there is to know; why `auto` chose `face`."),
             "X-AffectSR-Model": _header("Model version, `name@version`."),
             "X-AffectSR-Scale": _header("4 or 8."),
             "X-AffectSR-Landmarks": _header(
@@ -117,12 +174,12 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         status: {"model": Problem, "description": description}
         for status, description in {
             400: "No image, or one (or an archive) that cannot be decoded.",
-            404: "The model is not served here.",
+            404: "The model is not served here, or there is no face detector.",
             406: "The result cannot have the form that Accept names.",
             408: "The body did not arrive in time.",
             413: "Too many bytes or pixels.",
             415: "No JPEG, PNG or WebP.",
-            422: "A parameter, or the image's size, is out of bounds.",
+            422: "A parameter, or the image's size, is out of bounds; a photo shows no face.",
             429: "The service is full; Retry-After says when to come back.",
             500: "The model failed on this image.",
             503: "The service is starting or stopping, or its device does not answer.",

@@ -81,13 +81,19 @@ def name_results(names: Sequence[str] | None, *, num_images: int) -> list[str]:
     return results
 
 
-def reply_with_one(result: UpscaledFile, reply_type: str) -> Response:
-    """One image as itself, or as JSON; its fields stand in the headers either way."""
+def reply_with_one(result: UpscaledFile, reply_type: str, *, note: str | None = None) -> Response:
+    """One image as itself, or as JSON; its fields stand in the headers either way.
+
+    `note` says why `auto` chose face mode; None where it was asked for.
+    """
     if reply_type == JSON:
         response: Response = JSONResponse(_result(result).model_dump(mode="json", by_alias=True))
     else:
         response = Response(result.data, media_type=reply_type)
     fields = result.fields
+    response.headers["X-AffectSR-Mode"] = "face"
+    if note is not None:
+        response.headers["X-AffectSR-Note"] = note
     response.headers["X-AffectSR-Model"] = fields.model
     response.headers["X-AffectSR-Scale"] = str(fields.scale)
     response.headers["X-AffectSR-Landmarks"] = fields.landmarks

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from fastapi import Request
 from starlette.datastructures import UploadFile
@@ -29,7 +30,11 @@ from service.settings import Settings
 _IMAGE_PART = "image"
 # The second is what browsers on Windows call it.
 ARCHIVE_TYPES = ("application/zip", "application/x-zip-compressed")
-_PARAMETERS = ("scale", "model", "readout")
+PHOTO_PARAMETERS = ("factor", "faces", "min_face_px", "strength")
+"""Parameters of photo mode alone, besides `box`, which may come several times."""
+_PARAMETERS = ("mode", "scale", "model", "readout", *PHOTO_PARAMETERS)
+_MODES: tuple[Literal["face", "photo", "auto"], ...] = ("face", "photo", "auto")
+_MAX_BOXES = 64
 _READOUTS = ("expression", "none")
 # A model's reference is shorter.
 _MAX_MODEL_CHARACTERS = 64
@@ -43,11 +48,22 @@ class ReceivedRequest:
         images: files as they came.
         names: theirs in the archive that was sent; None if none was.
         parameters: from the query and the form.
+        boxes: the parameters named `box`.
     """
 
     images: list[bytes] = field(default_factory=list)
     names: list[str] | None = None
     parameters: dict[str, str] = field(default_factory=dict)
+    boxes: list[str] = field(default_factory=list)
+
+    @property
+    def mode(self) -> Literal["face", "photo", "auto"]:
+        """Raises InvalidParameterError for one that there is not."""
+        value = self.parameters.get("mode", "face")
+        for mode in _MODES:
+            if value == mode:
+                return mode
+        raise InvalidParameterError(f"mode is {quote(value)}; it must be {' or '.join(_MODES)}")
 
     @property
     def scale(self) -> int | None:
@@ -75,9 +91,12 @@ class ReceivedRequest:
         return None if value is None else value == "expression"
 
     def set_parameter(self, name: str, value: str) -> None:
+        if name == "box":
+            self._add_box(value)
+            return
         if name not in _PARAMETERS:
             raise UnknownParameterError(
-                f"parameter {quote(name)} is unknown; known: {', '.join(_PARAMETERS)}, and "
+                f"parameter {quote(name)} is unknown; known: {', '.join(_PARAMETERS)}, box, and "
                 f"files as {_IMAGE_PART}"
             )
         if self.parameters.setdefault(name, value) != value:
@@ -85,6 +104,13 @@ class ReceivedRequest:
                 f"{name} is given as {quote(self.parameters[name])} and as {quote(value)}; "
                 "give it once"
             )
+
+    def _add_box(self, value: str) -> None:
+        if len(self.boxes) >= _MAX_BOXES:
+            raise InvalidParameterError(
+                f"there are more than {_MAX_BOXES} boxes; send fewer, or larger ones"
+            )
+        self.boxes.append(value)
 
 
 async def read_request(

@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from model_store.store import ModelStore
@@ -15,11 +15,13 @@ from service.engine_room import StageTimes, open_engine_room
 from service.errors import DeviceLostError, ServiceError
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
+from service.photo import PhotoFile, PhotoPipeline
 from service.pipeline import UpscaledFile, UpscaleOrder, UpscalePipeline
 from service.schemas import Expression
 from service.settings import Settings
 from service.upscale_files.journal import Journal
 from service.upscale_files.outputs import Output
+from service.upscale_files.photos import PhotoWishes, describe_photo_line
 from service.upscale_files.plan import FileJob
 
 # A server gives its callers to another replica where the device stalls. Here is none, and a person
@@ -35,11 +37,13 @@ class UpscaleOptions:
         scale: None leaves it to each image's size.
         model: "name" or "name@version"; None leaves it open.
         num_at_once: images in memory at once; the engine batches what it finds waiting.
+        photo: what is wanted of whole photos; None takes each image for a crop.
     """
 
     scale: int | None = None
     model: str | None = None
     num_at_once: int
+    photo: PhotoWishes | None = None
 
 
 @dataclass(frozen=True)
@@ -63,9 +67,14 @@ def describe_options(options: UpscaleOptions, settings: Settings, store: ModelSt
     Raises:
         ModelStoreError: a model of the settings is not there.
     """
-    names = (*settings.models, settings.landmarker_model)
+    names = [*settings.models, settings.landmarker_model]
+    photo = {}
+    if options.photo is not None:
+        names.append(settings.face_detector_model)
+        photo = {"photo": asdict(options.photo), "max_face_px": settings.max_face_px}
     return json.dumps(
         {
+            **photo,
             "scale": options.scale,
             "model": options.model,
             "weights": {name: store.resolve(name).weights_sha256 for name in names},
@@ -119,7 +128,9 @@ async def upscale_files(
         lifecycle=Lifecycle(),
         warm_up=False,
     ) as room:
-        work = _Work(UpscalePipeline(room), output, settings, options, journal)
+        work = _Work(
+            UpscalePipeline(room), PhotoPipeline(room, settings), output, settings, options, journal
+        )
         async with aclosing(
             _several_at_once(to_do, work.do, num_at_once=options.num_at_once)
         ) as outcomes:
@@ -133,6 +144,7 @@ class _Work:
     def __init__(
         self,
         pipeline: UpscalePipeline,
+        photos: PhotoPipeline,
         output: Output,
         settings: Settings,
         options: UpscaleOptions,
@@ -141,6 +153,7 @@ class _Work:
         # A model that is not served fails them all, so it is told once.
         pipeline.catalogue.requested(name=options.model, scale=options.scale)
         self._pipeline = pipeline
+        self._photos = photos
         self._output = output
         self._wants_readout = settings.readout == "expression"
         self._options = options
@@ -151,16 +164,7 @@ class _Work:
         started_at = time.monotonic()
         try:
             data = await asyncio.to_thread(job.source.read)
-            order = UpscaleOrder(
-                images=[data],
-                scale=self._options.scale,
-                model=self._options.model,
-                media_type=job.media_type,
-                wants_readout=self._wants_readout,
-            )
-            (outcome,) = await self._pipeline.upscale(order, StageTimes())
-            if isinstance(outcome, ServiceError):
-                raise outcome
+            outcome = await self._upscale(job, data)
             await asyncio.to_thread(self._write, job, outcome.data)
             if self._journal is not None:
                 self._journal.enter(job, self._journal.digest(data))
@@ -169,6 +173,31 @@ class _Work:
         except (ServiceError, OSError) as error:
             return JobOutcome(job, "failed", str(error))
         return JobOutcome(job, "upscaled", _describe(outcome, time.monotonic() - started_at))
+
+    async def _upscale(self, job: FileJob, data: bytes) -> UpscaledFile | PhotoFile:
+        """Raises ServiceError."""
+        if self._options.photo is not None:
+            wanted = self._options.photo.order(
+                data,
+                scale=self._options.scale,
+                model=self._options.model,
+                media_type=job.media_type,
+                wants_readout=self._wants_readout,
+            )
+            photo = await self._photos.upscale(wanted, StageTimes())
+            if isinstance(photo, PhotoFile):
+                return photo
+        order = UpscaleOrder(
+            images=[data],
+            scale=self._options.scale,
+            model=self._options.model,
+            media_type=job.media_type,
+            wants_readout=self._wants_readout,
+        )
+        (outcome,) = await self._pipeline.upscale(order, StageTimes())
+        if isinstance(outcome, ServiceError):
+            raise outcome
+        return outcome
 
     def _write(self, job: FileJob, data: bytes) -> None:
         self._output.write(job.name, data)
@@ -205,7 +234,9 @@ async def _several_at_once(
         await asyncio.gather(*running, return_exceptions=True)
 
 
-def _describe(result: UpscaledFile, seconds: float) -> str:
+def _describe(result: UpscaledFile | PhotoFile, seconds: float) -> str:
+    if isinstance(result, PhotoFile):
+        return f"{describe_photo_line(result.fields)}, {seconds * 1000:.0f} ms"
     fields = result.fields
     confidence = fields.landmark_confidence
     parts = [

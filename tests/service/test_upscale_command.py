@@ -166,3 +166,25 @@ def test_lost_device_ends_the_run_with_its_own_status(
     monkeypatch.setattr(UpscalePipeline, "upscale", lose)
     assert upscale("album", "out") == 4
     assert capsys.readouterr().err == "affectsr: error: the device is gone\n"
+
+
+def test_a_photo_without_a_face_fails_in_photo_mode_and_is_a_crop_in_auto(
+    album: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert upscale("album/a.png", "a.png", "--mode", "photo") == 1
+    assert "no face was found in the photo of 32 x 32 px" in capsys.readouterr().err
+    assert upscale("album/a.png", "a.png", "--mode", "auto") == 0
+    assert size_of(Path("a.png").read_bytes()) == (128, 128)
+
+
+def test_photos_at_once_are_bounded_by_what_each_is_admitted_for(
+    album: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert upscale("album/a.png", "a.png", "--mode", "photo", "--workers", "8") == 2
+    assert "--workers is 8; it must be 1 to 7" in capsys.readouterr().err
+
+
+def test_a_strength_is_a_share(album: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        upscale("album/a.png", "a.png", "--mode", "photo", "--strength", "2")
+    assert "2 is no number from 0 to 1" in capsys.readouterr().err

@@ -11,6 +11,7 @@ from model_store.emotion.recoverability import AgreementCalibration, AgreementCa
 from model_store.landmarks.landmarker import Landmarker, LandmarkerConfig
 from model_store.store import ModelStore
 from tests.published import publish_untrained
+from tests.tiny_detectors import blind_detector
 
 
 def tiny_network(scale: int, *, landmark_fusion: bool = True) -> AffectSRNet:
@@ -74,13 +75,16 @@ def calibration_for(upscaler_sha256: str, classifier_sha256: str) -> AgreementCa
 
 
 def publish_tiny_models(root: Path) -> ModelStore:
-    """Publish affectsrnet-x4, -x8, a landmarker that is always sure, and emotion-mobilefacenet."""
+    """Publish affectsrnet-x4 and -x8, a sure landmarker, emotion-mobilefacenet, and a
+    face-detector that finds nothing.
+    """
     store = ModelStore(root)
     for name, network in (
         ("affectsrnet-x4", tiny_network(4)),
         ("affectsrnet-x8", tiny_network(8)),
         ("landmarker", tiny_landmarker()),
         ("emotion-mobilefacenet", tiny_classifier()),
+        ("face-detector", blind_detector()),
     ):
         publish_untrained(store, network, name=name)
     return store

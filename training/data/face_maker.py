@@ -11,8 +11,9 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from model_store.errors import FaceNotFoundError
+from model_store.faces.framing import mesh_points
 from model_store.image_tensor import RgbImage
-from training.data.alignment import align_face, mesh_points
+from training.data.alignment import align_face
 from training.data.pack import FACE_SIDE_PX, FaceRecord, SkippedFile, Split
 from training.data.sources.source import ImageFiles, SourceItem
 from training.errors import DataError

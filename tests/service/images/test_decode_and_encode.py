@@ -304,7 +304,7 @@ def test_alpha_is_resized_to_the_colours() -> None:
 
 @pytest.mark.anyio
 async def test_codec_works_off_the_event_loop() -> None:
-    codec = ImageCodec(LIMITS, num_threads=1)
+    codec = ImageCodec(LIMITS, photo_limits=LIMITS, num_threads=1)
     decoded = await codec.decode(as_file(plain(7)))
     data = await codec.encode(decoded.rgb, "image/png")
     codec.close()

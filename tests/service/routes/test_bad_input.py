@@ -185,7 +185,7 @@ async def test_unknown_parameter(client: httpx.AsyncClient, name: str) -> None:
         response,
         status=422,
         kind="unknown-parameter",
-        says=f"'{name}' is unknown; known: scale, model, readout",
+        says=f"'{name}' is unknown; known: mode, scale, model, readout",
     )
 
 

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from model_store.errors import FaceNotFoundError
+from model_store.faces.framing import TEMPLATE
 from model_store.image_tensor import RgbImage
-from training.data.alignment import TEMPLATE
 
 _FIVE_NODES = (468, 473, 4, 61, 291)
 

@@ -4,15 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from model_store.faces.framing import TEMPLATE, Points
 from model_store.image_tensor import RgbImage
 from tests.training.data.fake_faces import draw_face, draw_photo
-from training.data.alignment import (
-    TEMPLATE,
-    Points,
-    align_face,
-    fit_similarity,
-    mesh_points,
-)
+from training.data.alignment import align_face
 from training.errors import DataError
 
 
@@ -25,57 +20,6 @@ def similarity(degrees: float, scale: float, shift: tuple[float, float]) -> Poin
 def apply(matrix: Points, points: Points) -> Points:
     moved: Points = points @ matrix[:, :2].T + matrix[:, 2]
     return moved
-
-
-def test_two_points_by_hand() -> None:
-    # (0, 0) -> (10, 20) and (1, 0) -> (10, 22): a quarter turn clockwise on screen, twice as large.
-    source = np.array([[0.0, 0], [1, 0]])
-    target = np.array([[10.0, 20], [10, 22]])
-    assert fit_similarity(source, target) == pytest.approx(np.array([[0, -2, 10], [2, 0, 20]]))
-
-
-def test_least_squares_by_hand() -> None:
-    # A square of side 2 onto itself with one corner pulled out by (4, 4): a = 1 + 4 * 2 / 8.
-    source = np.array([[0.0, 0], [2, 0], [0, 2], [2, 2]])
-    target = np.array([[0.0, 0], [2, 0], [0, 2], [6, 6]])
-    assert fit_similarity(source, target) == pytest.approx(np.array([[2, 0, 0], [0, 2, 0]]))
-
-
-@pytest.mark.parametrize(
-    ("degrees", "scale", "shift"), [(0, 1, (0, 0)), (37, 0.4, (5, -8)), (-120, 7.5, (-300, 41))]
-)
-def test_a_similarity_is_found_again_also_without_a_point(
-    degrees: float, scale: float, shift: tuple[float, float]
-) -> None:
-    matrix = similarity(degrees, scale, shift)
-    target = apply(matrix, TEMPLATE)
-    assert fit_similarity(TEMPLATE, target) == pytest.approx(matrix)
-    without_nose = TEMPLATE.copy()
-    without_nose[2] = math.nan
-    assert fit_similarity(without_nose, target) == pytest.approx(matrix)
-
-
-def test_no_similarity_mirrors() -> None:
-    mirrored = TEMPLATE * (-1, 1)
-    matrix = fit_similarity(TEMPLATE, mirrored)
-    assert np.linalg.det(matrix[:, :2]) > 0
-
-
-@pytest.mark.parametrize(
-    "points", [np.full((5, 2), 0.3), np.array([[0.1, 0.2], *[[math.nan, math.nan]] * 4])]
-)
-def test_points_that_say_nothing_are_refused(points: Points) -> None:
-    with pytest.raises(DataError, match="an alignment needs two"):
-        fit_similarity(points, TEMPLATE)
-
-
-def test_points_of_a_mesh_are_in_pixels_and_image_left_comes_first() -> None:
-    mesh = np.zeros((478, 3), np.float32)
-    mesh[[468, 473, 4, 61, 291], :2] = TEMPLATE
-    points = mesh_points(mesh, width=200, height=100)
-    assert points == pytest.approx(TEMPLATE * (200, 100))
-    assert points[0, 0] < points[1, 0]
-    assert points[3, 0] < points[4, 0]
 
 
 def difference(a: RgbImage, b: RgbImage, *, border: int = 3) -> float:
@@ -127,3 +71,8 @@ def test_a_face_that_is_mostly_cut_off_is_refused() -> None:
     points = np.array([60.0, 0.0]) + TEMPLATE * 100
     with pytest.raises(DataError, match="41% of the face's crop is beyond the 120 x 100 px pic"):
         align_face(photo, points)
+
+
+def test_points_that_say_nothing_are_refused() -> None:
+    with pytest.raises(DataError, match="an alignment needs two"):
+        align_face(draw_face(1), np.full((5, 2), 0.3))

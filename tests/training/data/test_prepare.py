@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from model_store.faces.framing import TEMPLATE
 from tests.conftest import ROOT
 from tests.training.data.fake_faces import (
     FakeTeacher,
@@ -18,7 +19,6 @@ from tests.training.data.fake_faces import (
     draw_photo,
     save,
 )
-from training.data.alignment import TEMPLATE
 from training.data.face_maker import FramingOptions, assign_split, measure_sharpness
 from training.data.pack import Split, open_pack
 from training.data.prepare import PrepareOptions, PrepareReport, prepare_pack

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from training.data.alignment import Points
+from model_store.faces.framing import Points
 from training.data.pack import SkippedFile, Split
 from training.data.sources.image_files import open_images
 from training.data.sources.source import FaceSource, SourceItem, read_annotation

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model_store.faces.framing import TEMPLATE
 from tests.training.data.fake_faces import draw_photo, save
-from training.data.alignment import TEMPLATE
 from training.data.sources.celeba import open_celeba
 from training.errors import DataError
 

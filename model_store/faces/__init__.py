@@ -1,0 +1,1 @@
+"""Faces in photographs: where they are, and which crop of each the networks are shown."""

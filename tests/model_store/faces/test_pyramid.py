@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+
+from model_store.faces.pyramid import cut_tiles, plan_levels, smallest_face_px
+from tests.service.support import noise
+
+UNBOUNDED = 10**9
+
+
+def test_a_small_photo_is_enlarged_and_halved_until_little_is_left() -> None:
+    levels = plan_levels(200, 100, min_face_px=10, max_level_pixels=UNBOUNDED)
+    assert [(level.width, level.height) for level in levels] == [(400, 200), (200, 100), (100, 50)]
+    assert levels[0].scale_x == 2
+    assert smallest_face_px(levels) == pytest.approx(10)
+
+
+def test_a_large_photo_is_not_seen_larger_than_the_bound() -> None:
+    levels = plan_levels(4000, 3000, min_face_px=12, max_level_pixels=1_000_000)
+    assert levels[0].width * levels[0].height <= 1_000_000
+    assert smallest_face_px(levels) == pytest.approx(20 * 4000 / levels[0].width)
+    assert 96 <= levels[-1].width < 192
+
+
+@pytest.mark.parametrize("size", [(8, 8), (1, 300), (700, 40), (1500, 900), (3001, 707)])
+def test_tiles_show_every_pixel_of_every_level_as_it_is(size: tuple[int, int]) -> None:
+    width, height = size
+    photo = noise(width, height)
+    levels = plan_levels(width, height, min_face_px=20, max_level_pixels=UNBOUNDED)
+    seen = np.zeros((height, width), bool)
+    for tile in cut_tiles(photo, levels[:1]):
+        rows, columns = tile.pixels.shape[:2]
+        assert rows % 32 == columns % 32 == 0
+        assert max(rows, columns) <= 704
+        part = photo[tile.top : tile.top + rows, tile.left : tile.left + columns]
+        assert np.array_equal(tile.pixels[: part.shape[0], : part.shape[1]], part)
+        assert not tile.pixels[part.shape[0] :].any()
+        assert not tile.pixels[:, part.shape[1] :].any()
+        seen[tile.top : tile.top + rows, tile.left : tile.left + columns] = True
+    assert seen.all()
+
+
+def test_every_face_up_to_the_overlap_is_whole_in_some_tile() -> None:
+    tiles = list(
+        cut_tiles(
+            noise(2000, 800),
+            plan_levels(2000, 800, min_face_px=20, max_level_pixels=UNBOUNDED)[:1],
+        )
+    )
+    side = 120
+    for left in range(0, 2000 - side, 40):
+        for top in range(0, 800 - side, 40):
+            assert any(
+                tile.left <= left
+                and left + side <= tile.left + tile.pixels.shape[1]
+                and tile.top <= top
+                and top + side <= tile.top + tile.pixels.shape[0]
+                for tile in tiles
+            )
