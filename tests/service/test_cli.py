@@ -167,7 +167,8 @@ def test_models_are_a_table(capsys: pytest.CaptureFixture[str]) -> None:
         ["affectsrnet-x8@1", "yes", "affectsrnet", "x8"],
     ]
     assert rows[2].startswith("emotion-mobilefacenet@1")
-    assert rows[3].startswith("landmarker@1")
+    assert rows[3].startswith("face-detector@1")
+    assert rows[4].startswith("landmarker@1")
     assert rows[0].endswith(" psnr_gain_db=1.25")
 
 
