@@ -162,7 +162,8 @@ def _add_upscale(upscale: argparse.ArgumentParser) -> None:
         "images",
         nargs="+",
         metavar="IN",
-        help="JPEG, PNG or WebP; a folder with all below it; a zip archive; a pattern in quotes",
+        help="JPEG, PNG or WebP; a folder with all below it; a zip archive; a pattern in quotes; "
+        "or one video",
     )
     upscale.add_argument(
         "out",
@@ -175,11 +176,11 @@ def _add_upscale(upscale: argparse.ArgumentParser) -> None:
     upscale.add_argument(
         "--mode",
         choices=("face", "photo", "auto"),
-        default="face",
-        help="what an image is: the crop of a face, or a whole photo whose faces are upscaled",
+        help="what an image or a frame is: the crop of a face, or a whole photo whose faces are "
+        "upscaled; default: face for images, auto for videos",
     )
     upscale.add_argument(
-        "--factor", type=int, choices=(1, 2, 4), default=2, help="of photos; default: 2"
+        "--factor", type=int, choices=(1, 2, 4), default=2, help="of photos and videos; default: 2"
     )
     upscale.add_argument(
         "--faces", choices=("all", "largest"), default="all", help="of photos; default: all"
@@ -189,7 +190,7 @@ def _add_upscale(upscale: argparse.ArgumentParser) -> None:
         type=_share,
         default=1.0,
         metavar="0..1",
-        help="of photos: how much of the upscaled faces is shown; default: 1",
+        help="of photos and videos: how much of the upscaled faces is shown; default: 1",
     )
     upscale.add_argument(
         "--format", choices=("jpg", "png", "webp"), help="of all results; default: the input's"
@@ -230,11 +231,15 @@ def _serve(settings: Settings) -> int:
 
 
 def _upscale(settings: Settings, options: argparse.Namespace) -> int:
+    from service.video.formats import is_video
+
+    if any(is_video(Path(path)) for path in (*options.images, options.out)):
+        return _upscale_video(settings, options)
     from service.upscale_command import UpscaleCommand, run_upscale
     from service.upscale_files.photos import PhotoWishes
 
     photo = None
-    if options.mode != "face":
+    if options.mode not in (None, "face"):
         photo = PhotoWishes(
             mode=options.mode,
             factor=options.factor,
@@ -253,6 +258,27 @@ def _upscale(settings: Settings, options: argparse.Namespace) -> int:
         keeps_journal=not options.no_journal,
     )
     return run_upscale(command, settings)
+
+
+def _upscale_video(settings: Settings, options: argparse.Namespace) -> int:
+    from service.video.frames import VideoOptions
+    from service.video_command import run_video_upscale
+
+    for name in ("format", "workers"):
+        if getattr(options, name) is not None:
+            return _fail(f"--{name} means nothing for a video; leave it out", EXIT_USAGE)
+    if options.faces != "all":
+        return _fail("--faces means nothing for a video; leave it out", EXIT_USAGE)
+    video = VideoOptions(
+        mode=options.mode or "auto",
+        factor=options.factor,
+        scale=options.scale,
+        model=options.model,
+        strength=options.strength,
+    )
+    return run_video_upscale(
+        options.images, options.out, settings, video, may_overwrite=options.overwrite
+    )
 
 
 def _ecm(settings: Settings, options: argparse.Namespace) -> int:
