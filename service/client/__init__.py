@@ -6,7 +6,7 @@ sync_client.py and async_client.py put them on httpx.
 """
 
 from service.client.async_client import AsyncClient
-from service.client.calls import ImageInput, UpscaledImage
+from service.client.calls import ImageInput, PhotoOptions, UpscaledImage, UpscaledPhoto
 from service.client.errors import (
     CallTimeoutError,
     ClientError,
@@ -33,6 +33,7 @@ __all__ = [
     "ImageInput",
     "InvalidRequestError",
     "NotFoundError",
+    "PhotoOptions",
     "ProblemError",
     "RateLimitedError",
     "RetryPolicy",
@@ -42,4 +43,5 @@ __all__ = [
     "UnexpectedReplyError",
     "UnreachableError",
     "UpscaledImage",
+    "UpscaledPhoto",
 ]

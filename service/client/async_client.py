@@ -13,7 +13,9 @@ import httpx
 from service.client.calls import (
     Call,
     ImageInput,
+    PhotoOptions,
     UpscaledImage,
+    UpscaledPhoto,
     delete_ecm_set_call,
     ecm_call,
     ecm_set_call,
@@ -22,6 +24,7 @@ from service.client.calls import (
     is_ready_reply,
     model_call,
     models_call,
+    photo_call,
     read_image,
     upscale_call,
     wrap_transport_error,
@@ -127,6 +130,17 @@ class AsyncClient:
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+
+    async def photo(
+        self,
+        image: ImageInput,
+        options: PhotoOptions | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> UpscaledPhoto:
+        """Enlarge a whole photo and upscale the faces in it; see `Client.photo`."""
+        call = photo_call(await asyncio.to_thread(read_image, image), options or PhotoOptions())
+        return await self._send(call, timeout)
 
     async def ecm(
         self,

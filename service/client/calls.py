@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -21,6 +21,8 @@ from service.schemas import (
     EcmSetList,
     ModelInfo,
     ModelList,
+    PhotoFields,
+    PhotoResult,
     Problem,
     UpscaledFields,
     UpscaleResult,
@@ -58,7 +60,7 @@ class Call(Generic[T]):
     method: str
     path: str
     read_reply: Callable[[httpx.Response], T]
-    params: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     content: bytes | None = None
     files: Sequence[tuple[str, bytes]] = ()
@@ -96,6 +98,48 @@ class UpscaledImage:
         Path(path).write_bytes(self.image)
 
 
+@dataclass(frozen=True, eq=False)
+class UpscaledPhoto:
+    """A photo, enlarged, with its faces upscaled.
+
+    Attributes:
+        image: a PNG file.
+        fields: sizes, notes, and what became of each face.
+    """
+
+    image: bytes
+    fields: PhotoFields
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the PNG file; raises OSError."""
+        Path(path).write_bytes(self.image)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoOptions:
+    """What is to be done with a photo; None leaves a choice to the service.
+
+    Attributes:
+        factor: 1, 2 or 4: sides of the result over those of the photo.
+        faces: which of those found.
+        boxes: x, y, width, height in px of the photo; only faces whose middle lies in one.
+        min_face_px: side of the smallest crop of a face that is upscaled.
+        strength: 1 is the upscaled face, 0 the enlarged photo.
+        scale: 4 or 8 for every face.
+        model: "name" or "name@version" for every face.
+        readout: whether expressions are read.
+    """
+
+    factor: int = 2
+    faces: Literal["all", "largest"] = "all"
+    boxes: Sequence[tuple[float, float, float, float]] = ()
+    min_face_px: float | None = None
+    strength: float = 1.0
+    scale: int | None = None
+    model: str | None = None
+    readout: bool | None = None
+
+
 def read_image(image: ImageInput) -> bytes:
     """The bytes of an image file; raises OSError."""
     return image if isinstance(image, bytes) else Path(image).read_bytes()
@@ -105,19 +149,38 @@ def upscale_call(
     image: bytes, *, scale: int | None, model: str | None, readout: bool | None
 ) -> Call[UpscaledImage]:
     """POST /v1/upscale with one face crop."""
-    given = {
-        "scale": None if scale is None else str(scale),
-        "model": model,
-        "readout": None if readout is None else ("expression" if readout else "none"),
-    }
     return Call(
         method="POST",
         path="/v1/upscale",
-        params={name: value for name, value in given.items() if value is not None},
+        params=_network_params(scale=scale, model=model, readout=readout),
         headers={**_JSON, "Content-Type": "application/octet-stream"},
         content=image,
         has_deadline=True,
         read_reply=_read_upscaled,
+    )
+
+
+def photo_call(image: bytes, options: PhotoOptions) -> Call[UpscaledPhoto]:
+    """POST /v1/upscale with a whole photo."""
+    params: dict[str, str | Sequence[str]] = {
+        "mode": "photo",
+        "factor": str(options.factor),
+        "faces": options.faces,
+        "strength": f"{options.strength:g}",
+        **_network_params(scale=options.scale, model=options.model, readout=options.readout),
+    }
+    if options.boxes:
+        params["box"] = [",".join(f"{side:g}" for side in box) for box in options.boxes]
+    if options.min_face_px is not None:
+        params["min_face_px"] = f"{options.min_face_px:g}"
+    return Call(
+        method="POST",
+        path="/v1/upscale",
+        params=params,
+        headers={**_JSON, "Content-Type": "application/octet-stream"},
+        content=image,
+        has_deadline=True,
+        read_reply=_read_photo,
     )
 
 
@@ -220,6 +283,22 @@ def _retry_after_seconds(reply: httpx.Response) -> float | None:
 def _read_upscaled(reply: httpx.Response) -> UpscaledImage:
     result = _parse(UpscaleResult, reply)
     return UpscaledImage(_decode(result.image_base64), UpscaledFields.model_validate(dict(result)))
+
+
+def _read_photo(reply: httpx.Response) -> UpscaledPhoto:
+    result = _parse(PhotoResult, reply)
+    return UpscaledPhoto(_decode(result.image_base64), PhotoFields.model_validate(dict(result)))
+
+
+def _network_params(
+    *, scale: int | None, model: str | None, readout: bool | None
+) -> dict[str, str]:
+    given = {
+        "scale": None if scale is None else str(scale),
+        "model": model,
+        "readout": None if readout is None else ("expression" if readout else "none"),
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _decode(image_base64: str) -> bytes:

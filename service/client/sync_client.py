@@ -13,7 +13,9 @@ import httpx
 from service.client.calls import (
     Call,
     ImageInput,
+    PhotoOptions,
     UpscaledImage,
+    UpscaledPhoto,
     delete_ecm_set_call,
     ecm_call,
     ecm_set_call,
@@ -22,6 +24,7 @@ from service.client.calls import (
     is_ready_reply,
     model_call,
     models_call,
+    photo_call,
     read_image,
     upscale_call,
     wrap_transport_error,
@@ -152,6 +155,28 @@ class Client:
                 yield running.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+    def photo(
+        self,
+        image: ImageInput,
+        options: PhotoOptions | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> UpscaledPhoto:
+        """Enlarge a whole photo and upscale the faces in it.
+
+        Args:
+            image: a JPEG, PNG or WebP file, as bytes or by its path.
+            options: what is to be done; None does what the service does by default.
+            timeout: seconds, for the whole call.
+
+        Raises:
+            InvalidRequestError: among others, no face was found (`kind` is "no-face").
+            ClientError: see the classes.
+            OSError: the file cannot be read.
+        """
+        call = photo_call(read_image(image), options or PhotoOptions())
+        return self._send(call, timeout)
 
     def ecm(
         self,

@@ -20,6 +20,7 @@ from service.client import (
     ConflictError,
     InvalidRequestError,
     NotFoundError,
+    PhotoOptions,
     ProblemError,
     RateLimitedError,
     RetryPolicy,
@@ -167,6 +168,41 @@ def test_names_in_paths_are_escaped() -> None:
     with service.client() as client:
         client.delete_ecm_set("../models")
     assert service.requests[0].url.raw_path == b"/v1/ecm/sets/..%2Fmodels"
+
+
+async def test_photo_is_asked_for_as_its_options_say() -> None:
+    photo = {
+        "request_id": "1",
+        "mode": "photo",
+        "factor": 4,
+        "background": "lanczos",
+        "strength": 0.5,
+        "input": {"width": 64, "height": 48},
+        "output": {"width": 256, "height": 192},
+        "alpha": "none",
+        "media_type": "image/png",
+        "faces_found": 0,
+        "notes": [],
+        "faces": [],
+        "image_base64": base64.b64encode(b"a PNG file").decode(),
+    }
+    service = Service(ok(photo))
+    options = PhotoOptions(factor=4, strength=0.5, boxes=[(0, 0, 8.5, 9), (1, 2, 3, 4)], scale=8)
+    with service.client() as client:
+        result = client.photo(b"a photo", options)
+    async with service.async_client() as async_client:
+        assert (await async_client.photo(b"a photo", options)).image == result.image
+    assert (result.image, result.fields.output.width) == (b"a PNG file", 256)
+    for request in service.requests:
+        assert request.url.params.multi_items() == [
+            ("mode", "photo"),
+            ("factor", "4"),
+            ("faces", "all"),
+            ("strength", "0.5"),
+            ("scale", "8"),
+            ("box", "0,0,8.5,9"),
+            ("box", "1,2,3,4"),
+        ]
 
 
 @pytest.mark.parametrize(
