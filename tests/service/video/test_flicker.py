@@ -13,7 +13,7 @@ from PIL import Image
 
 from model_store.image_tensor import RgbImage
 from model_store.store import ModelStore
-from service.engine.torch_engine import load_torch_engine
+from service.engine.loading import load_engine
 from service.engine_room import open_engine_room
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
@@ -33,7 +33,7 @@ MOST = 1.2
 
 @pytest.fixture
 def settings() -> Settings:
-    return Settings(emotion_model="", codec_threads=2, device_stall_seconds=600)
+    return Settings(engine="torch", emotion_model="", codec_threads=2, device_stall_seconds=600)
 
 
 @pytest.fixture
@@ -65,15 +65,13 @@ def enlarged(frames: list[RgbImage], size: tuple[int, int]) -> list[RgbImage]:
 async def test_still_face_in_a_photo_flickers_no_more_than_before(
     settings: Settings, face: Image.Image
 ) -> None:
-    if "face-detector" not in ModelStore().names():
-        pytest.skip("no face detector is published")
     picture = Image.new("RGB", (160, 128), (110, 120, 100))
     picture.paste(face.resize((48, 48), Image.Resampling.BICUBIC), (50, 40))
     frames = filmed(picture)
 
     async with open_engine_room(
         settings,
-        lambda: load_torch_engine(ModelStore(), settings),
+        lambda: load_engine(ModelStore(), settings),
         metrics=Metrics(max_batch_size=1),
         lifecycle=Lifecycle(),
         warm_up=False,
@@ -94,7 +92,7 @@ async def test_still_crop_flickers_no_more_than_before(
     frames = filmed(face.resize((48, 48), Image.Resampling.BICUBIC))
     async with open_engine_room(
         settings,
-        lambda: load_torch_engine(ModelStore(), settings),
+        lambda: load_engine(ModelStore(), settings),
         metrics=Metrics(max_batch_size=1),
         lifecycle=Lifecycle(),
         warm_up=False,
