@@ -43,6 +43,11 @@ class Admission:
         self._seconds_per_unit = 0.0
         self._booked_until = -math.inf
 
+    @property
+    def num_admitted(self) -> int:
+        """The cost of the work that is inside."""
+        return self._admitted
+
     @contextmanager
     def admit(self, cost: int) -> Iterator[None]:
         """Let work of this cost in until the block ends.

@@ -34,6 +34,7 @@ from service.pipeline import UpscaledFile, UpscaledFileForm, UpscalePipeline
 from service.redis_link import RedisLink, open_redis_link
 from service.routes import ecm, ecm_sets, health, models, open_inference, upscale
 from service.routes.services import Services, services_in
+from service.routes.studio import studio_router
 from service.settings import Settings
 from service.uploads import UploadMiddleware
 
@@ -169,6 +170,8 @@ def create_app(
     app.add_middleware(RequestMiddleware, metrics=metrics, lifecycle=lifecycle)
     for part in (upscale, ecm, ecm_sets, models, health, open_inference):
         app.include_router(part.router)
+    if settings.studio:
+        app.include_router(studio_router())
     _add_docs(app)
     return app
 

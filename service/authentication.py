@@ -24,11 +24,12 @@ KEYLESS_PATHS = frozenset(
         "/v2/health/live",
         "/v2/health/ready",
         # A browser sends no key when it opens a page; these hold nothing of anybody's.
+        "/",
         "/docs",
         "/openapi.json",
     }
 )
-_KEYLESS_PREFIX = "/docs/static/"
+_KEYLESS_PREFIXES = ("/docs/static/", "/studio/")
 
 _SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "The API key as it is."},
@@ -69,7 +70,7 @@ class ApiKeyMiddleware:
 
 def is_keyless(path: str) -> bool:
     """Whether a path is answered without a key."""
-    return path in KEYLESS_PATHS or path.startswith(_KEYLESS_PREFIX)
+    return path in KEYLESS_PATHS or path.startswith(_KEYLESS_PREFIXES)
 
 
 def describe_keys(document: dict[str, Any]) -> None:

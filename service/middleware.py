@@ -24,9 +24,19 @@ logger = logging.getLogger(__name__)
 # What may be taken over into headers and log lines; anything else gets an id of ours.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
-# Asked every few seconds by machines: their lines would bury the others.
+# Asked every few seconds by machines, or a dozen at a time by the page: their lines would bury the
+# others.
 _QUIET_ROUTES = frozenset(
-    {"/livez", "/readyz", "/startupz", "/metrics", "/v2/health/live", "/v2/health/ready"}
+    {
+        "/livez",
+        "/readyz",
+        "/startupz",
+        "/metrics",
+        "/v2/health/live",
+        "/v2/health/ready",
+        "/studio/state",
+        "/studio/{name}",
+    }
 )
 
 

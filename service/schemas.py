@@ -337,6 +337,15 @@ class Health(Schema):
     status: Literal["starting", "warm", "ready", "draining", "dead"]
 
 
+class StudioState(Schema):
+    """What the web page shows of the process that answers it."""
+
+    status: Literal["starting", "warm", "ready", "draining", "dead", "stalled"]
+    inflight: int = Field(description="Images that are being worked on or wait.")
+    capacity: int = Field(description="Images that may be at once.")
+    has_photo_mode: bool = Field(description="Whether faces are found in whole photos.")
+
+
 # --- the Open Inference Protocol's (V2) ---
 
 

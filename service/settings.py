@@ -27,6 +27,8 @@ class Settings(BaseSettings):
     http_host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
     http_port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks one.")
 
+    studio: bool = Field(True, description="Whether `/` shows the web page; the interface stays.")
+
     model_root: Path | None = Field(
         None, description="Folder of published models; unset: the versions that come along."
     )

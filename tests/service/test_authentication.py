@@ -99,15 +99,25 @@ async def test_others_are_answered_401_with_a_challenge(
         assert ANNA not in response.text
 
 
-@pytest.mark.parametrize("path_without", [*PROBES, "/docs", "/openapi.json"])
-async def test_probes_metrics_and_docs_need_no_key(
+@pytest.mark.parametrize(
+    "path_without", [*PROBES, "/docs", "/openapi.json", "/", "/studio/page.css"]
+)
+async def test_probes_metrics_and_pages_need_no_key(
     client: httpx.AsyncClient, path_without: str
 ) -> None:
     assert (await client.get(path_without)).status_code == 200
 
 
 async def test_paths_like_those_of_probes_need_one(client: httpx.AsyncClient) -> None:
-    for path in ("/livez/", "/docs/staticx", "/v2", "/v2/health/ready/x", "//livez", "/"):
+    for path in (
+        "/livez/",
+        "/docs/staticx",
+        "/v2",
+        "/v2/health/ready/x",
+        "//livez",
+        "/studio",
+        "/index.html",
+    ):
         assert (await client.get(f"http://test{path}")).status_code == 401, path
 
 
