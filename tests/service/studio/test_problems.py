@@ -14,21 +14,14 @@ from tests.service.studio.studio import Studio, picture
 from tests.service.support import URN, as_file, noise, plain
 
 
-def test_file_that_is_no_picture_is_refused_in_the_services_words(studio: Studio) -> None:
+def test_what_is_no_fit_picture_is_refused_in_the_services_words(studio: Studio) -> None:
     studio.give({"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no picture"})
     expect(studio.problem).to_contain_text("The body is of a type that is not read here")
     expect(studio.problem).to_contain_text("Content-Type is 'text/plain'; send image/jpeg")
     expect(studio.problem.get_by_role("button")).to_have_count(0)  # the same would come of it
     expect(studio.page.get_by_alt_text("Your picture")).to_be_hidden()
-
-
-def test_picture_that_claims_to_be_one_is_refused_with_its_detail(studio: Studio) -> None:
     studio.give({"name": "a.png", "mimeType": "image/png", "buffer": b"GIF89a, or so it says"})
     expect(studio.problem).to_contain_text("The image is no JPEG, PNG or WebP file")
-
-
-def test_picture_that_is_too_narrow_is_refused_with_value_and_limit(studio: Studio) -> None:
-    studio.page.get_by_role("button", name="Choose pictures")
     studio.give(picture(width=400, height=20))
     expect(studio.problem).to_contain_text("400 x 20 px")
 

@@ -20,7 +20,7 @@ def result_begins_at(studio: Studio) -> float:
     return float(clip.removeprefix("inset(0px 0px 0px ").removesuffix("%)"))
 
 
-def test_divider_is_dragged_by_mouse(studio: Studio) -> None:
+def test_divider_is_dragged_by_mouse_or_goes_where_the_picture_is_clicked(studio: Studio) -> None:
     studio.give_and_wait(picture())
     knob = studio.page.locator(".knob").bounding_box()
     assert knob is not None
@@ -34,10 +34,6 @@ def test_divider_is_dragged_by_mouse(studio: Studio) -> None:
     assert studio.share == 100
     studio.page.mouse.move(*at(studio, 0.5))
     assert studio.share == 100
-
-
-def test_divider_goes_where_the_picture_is_clicked(studio: Studio) -> None:
-    studio.give_and_wait(picture())
     studio.page.mouse.click(*at(studio, 0.8))
     assert studio.share == 80
 
