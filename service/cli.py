@@ -139,7 +139,7 @@ def _add_bench_engine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--against",
         action="append",
-        choices=("torch", "openvino"),
+        choices=("torch", "openvino", "cuda"),
         default=[],
         help="another engine to measure in turn with that of the settings; may be given again",
     )

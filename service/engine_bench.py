@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from model_store.image_tensor import RgbImage, images_to_tensor
+from model_store.image_tensor import RgbImage
 from model_store.store import ModelStore
 from service.engine.accuracy import Accuracy, measure_accuracy, sample_faces
 from service.engine.base import ServedModel
@@ -209,7 +209,7 @@ def _run_once(engine: DeviceEngine, model: ServedModel, size: int, sample: _Samp
     memory = read_process_memory()
     if memory is not None:
         sample.batch_mib = max(0, memory.peak - memory.resident) / 2**20
-    sample.bare.append(_seconds(engine.bare_run(model.reference, images_to_tensor(faces))))
+    sample.bare.append(_seconds(engine.bare_run(model.reference, faces)))
     if engine.classifier is not None:
         items = [EngineItem(image=face, wants_readout=True) for face in faces]
         whole = _seconds(lambda: upscale_and_read_out(engine, model.reference, items))

@@ -40,7 +40,7 @@ class EngineBench:
         json_file: is written, too.
     """
 
-    against: Sequence[Literal["torch", "openvino"]]
+    against: Sequence[Literal["torch", "openvino", "cuda"]]
     batch_sizes: Sequence[int]
     num_rounds: int
     faces: Path | None

@@ -318,7 +318,7 @@ class ClassifierInfo(ClassifierVersion):
 class EngineInfo(Schema):
     """What computes."""
 
-    name: Literal["torch", "openvino"]
+    name: Literal["torch", "openvino", "cuda"]
     device: str = Field(examples=["cpu"])
     dtype: Literal["float32", "bfloat16"] = Field(description="Arithmetic of the upscaling.")
     passed_over: dict[str, str] = Field(

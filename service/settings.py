@@ -75,11 +75,11 @@ class Settings(BaseSettings):
         "below 0.04.",
     )
 
-    engine: Literal["auto", "torch", "openvino"] = Field(
+    engine: Literal["auto", "torch", "openvino", "cuda"] = Field(
         "auto",
         description="Who computes. `auto` takes the fastest one that can be had and computes what "
-        "the reference does: on a CPU OpenVINO, else PyTorch. Another one that is named and cannot "
-        "be had keeps the service from starting.",
+        "the reference does: OpenVINO on a CPU, `cuda` (PyTorch as CUDA graphs) on a GPU, else "
+        "`torch`. One that is named and cannot be had keeps the service from starting.",
     )
     engine_cache_dir: Path | None = Field(
         Path("~/.cache/affectsr"),

@@ -6,10 +6,9 @@ from types import MappingProxyType
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from model_store.emotion.recoverability import AgreementCalibration
-from model_store.image_tensor import RgbImage, round_to_uint8_levels
+from model_store.image_tensor import RgbImage
 from service.engine.base import (
     EmotionReading,
     EngineDescription,
@@ -21,7 +20,7 @@ from service.engine.base import (
 from service.engine.device_faults import DeviceGuard
 from service.engine.expression_reader import ExpressionReader
 from service.engine.face_finder import FaceFinder
-from service.engine.grid import GridPlacement, bring_to_grid
+from service.engine.grid import GridPlacement, faces_on_grid
 from service.engine.upscaling import BatchUpscaler, UpscaledBatch
 from service.engine.warm_up import WarmUp, batch_sizes
 from service.errors import ItemFailedError, ServiceError
@@ -101,11 +100,7 @@ class DeviceEngine:
         self, reference: str, images: Sequence[RgbImage]
     ) -> Sequence[UpscaledImage | ServiceError]:
         model, upscaler = self._upscalers[reference]
-        on_grid = [
-            bring_to_grid(image, grid_px=model.lr_size_px, device=self._device) for image in images
-        ]
-        # (N, 3, grid, grid): as an 8-bit file of that size would hold it, as in training.
-        batch = upscaler.upscale(round_to_uint8_levels(torch.cat(on_grid)))
+        batch = upscaler.upscale(faces_on_grid(images, grid_px=model.lr_size_px))
         return [
             _cut_out(batch, GridPlacement.of(image, model), index)
             if batch.is_finite[index]
@@ -126,9 +121,10 @@ class DeviceEngine:
         return self._guard.call(lambda: finder.find(tiles))
 
     @torch.inference_mode()
-    def bare_run(self, reference: str, lr: Tensor) -> Callable[[], object]:
-        """See `BatchUpscaler.bare_run`."""
-        return self._upscalers[reference][1].bare_run(lr.to(self._device))
+    def bare_run(self, reference: str, faces: Sequence[RgbImage]) -> Callable[[], object]:
+        """See `BatchUpscaler.bare_run`; any images."""
+        model, upscaler = self._upscalers[reference]
+        return upscaler.bare_run(faces_on_grid(faces, grid_px=model.lr_size_px))
 
     def close(self) -> None:
         self._on_close()

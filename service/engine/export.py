@@ -14,10 +14,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from model_store.image_tensor import RgbImage
 from service.engine.accuracy import psnr_db, sample_faces
 from service.engine.face_graph import FaceGraph
-from service.engine.grid import bring_to_grid
+from service.engine.grid import faces_on_grid
 from service.engine.openvino_runtime import Conversion, OpenVinoRuntime
 from service.engine.tracing import torchscript_allowed, trace
 from service.errors import EngineUnavailableError
@@ -71,7 +70,7 @@ def export_model(
     """
     if out.suffix != SUFFIXES[form]:
         raise ValueError(f"{out} must end in {SUFFIXES[form]} to hold {form}")
-    faces = _faces(size_px)
+    faces = faces_on_grid(sample_faces(), grid_px=size_px)
     conversion = Conversion(name=name, network=graph, examples=(faces[:2],), weights_sha256="")
     with torchscript_allowed():
         check = _compare(_WRITERS[form](conversion, out), graph, faces)
@@ -138,13 +137,3 @@ def _compare(run: _Run, graph: FaceGraph, faces: Tensor) -> ExportCheck:
         psnr_db=min(psnr_db(list(found[0]), list(images)) for found in (together, alone)),
         confidence=max(float(np.abs(found[2] - confidence).max()) for found in (together, alone)),
     )
-
-
-def _faces(size_px: int) -> Tensor:
-    """The built-in faces on a grid: (N, h, h, 3) uint8."""
-
-    def on_grid(face: RgbImage) -> Tensor:
-        levels = bring_to_grid(face, grid_px=size_px, device=torch.device("cpu")).mul(255)
-        return levels.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
-
-    return torch.cat([on_grid(face) for face in sample_faces()]).contiguous()

@@ -1,12 +1,18 @@
 """Where an image of any size lies on a network's square grid, and where its result lies."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model_store.image_tensor import RgbImage, image_to_tensor, resize_bicubic
+from model_store.image_tensor import (
+    RgbImage,
+    image_to_tensor,
+    resize_bicubic,
+    tensor_to_image,
+)
 from service.engine.base import Resampling, ServedModel
 
 
@@ -81,6 +87,21 @@ def to_square(image: RgbImage, *, device: torch.device) -> Tensor:
 def bring_to_grid(image: RgbImage, *, grid_px: int, device: torch.device) -> Tensor:
     """(H, W, 3) uint8 -> (1, 3, grid, grid) float, padded to a square and resampled."""
     return resize_bicubic(to_square(image, device=device), height=grid_px, width=grid_px)
+
+
+def faces_on_grid(images: Sequence[RgbImage], *, grid_px: int) -> Tensor:
+    """(H, W, 3) uint8 each -> (N, grid, grid, 3) uint8 on the CPU.
+
+    As 8-bit files of that size would hold them, as in training; what is of that size is kept.
+    """
+    return torch.stack([_on_grid(image, grid_px) for image in images])
+
+
+def _on_grid(image: RgbImage, grid_px: int) -> Tensor:
+    if image.shape == (grid_px, grid_px, 3):
+        return torch.from_numpy(image.copy())
+    on_grid = bring_to_grid(image, grid_px=grid_px, device=torch.device("cpu"))
+    return torch.from_numpy(tensor_to_image(on_grid[0]))
 
 
 def _square_padding(*, width: int, height: int) -> tuple[int, int, int, int]:

@@ -14,6 +14,7 @@ from model_store.landmarks.mediapipe_mesh import MediaPipeMesh
 from model_store.store import ModelStore
 from service.engine.accuracy import check_accuracy
 from service.engine.base import EngineName, ServedVersion
+from service.engine.cuda_engine import cuda_engine
 from service.engine.device_engine import DeviceEngine
 from service.engine.expression_reader import ExpressionReader
 from service.engine.face_finder import FaceFinder
@@ -57,7 +58,7 @@ def load_engine(
     models = load_models(store, settings, device)
     workshop = _Workshop(models, settings, device, _finder_opener(settings, models, on_landmarks))
     reference = workshop.reference()
-    passed_over: dict[str, str] = {}
+    passed_over = _missing_driver(settings)
     for candidate in _candidates(settings, device):
         try:
             engine = workshop.build(candidate, passed_over)
@@ -116,7 +117,8 @@ class _Candidate:
 def _candidates(settings: Settings, device: torch.device) -> list[_Candidate]:
     """What to try, the fastest first."""
     if device.type == "cuda":
-        return [_Candidate("torch", "float32")]
+        both = [_Candidate("cuda", "bfloat16"), _Candidate("torch", "float32")]
+        return [one for one in both if settings.engine in ("auto", one.name)]
     names: tuple[EngineName, ...] = (
         ("openvino", "torch") if settings.engine == "auto" else (settings.engine,)
     )
@@ -153,6 +155,8 @@ class _Workshop:
         """
         if candidate.name == "openvino":
             return self._openvino(candidate.dtype, passed_over)
+        if candidate.name == "cuda":
+            return self._cuda(passed_over)
         is_emulated = candidate.dtype == "bfloat16" and not _has_bfloat16()
         if is_emulated and self._settings.cpu_dtype == "auto":
             raise EngineUnavailableError("this CPU does not compute in bfloat16")
@@ -174,27 +178,46 @@ class _Workshop:
             memory_limit_bytes=memory_limit_bytes(),
         )
 
-    def _torch(self, dtype: Dtype, passed_over: Mapping[str, str]) -> DeviceEngine:
-        reader = None
-        if self._models.classifier is not None:
-            served, classifier = self._models.classifier
-            reader = ExpressionReader(
-                served,
-                classifier,
-                self._models.landmarker,
-                min_confidence=self._settings.min_landmark_confidence,
-                device=self._device,
+    def _cuda(self, passed_over: Mapping[str, str]) -> DeviceEngine:
+        if self._settings.landmarks != "landmarker":
+            raise EngineUnavailableError(
+                "AFFECTSR_LANDMARKS is mediapipe, which computes on the host; CUDA graphs hold "
+                "the landmarker"
             )
+        return cuda_engine(
+            self._models,
+            self._reader(),
+            device=self._device,
+            min_confidence=self._settings.min_landmark_confidence,
+            passed_over=dict(passed_over),
+            max_batch_size=self._settings.max_batch_size,
+            memory_limit_bytes=memory_limit_bytes(),
+        )
+
+    def _torch(self, dtype: Dtype, passed_over: Mapping[str, str]) -> DeviceEngine:
         return torch_engine(
             self._models.upscalers,
             self._open_finder(self._models.landmarker),
-            reader,
+            self._reader(),
             self._models.calibrations,
             device=self._device,
             cpu_dtype=torch.bfloat16 if dtype == "bfloat16" else torch.float32,
             passed_over=dict(passed_over),
             max_batch_size=self._settings.max_batch_size,
             memory_limit_bytes=memory_limit_bytes(),
+        )
+
+    def _reader(self) -> ExpressionReader | None:
+        """PyTorch's, in float32."""
+        if self._models.classifier is None:
+            return None
+        served, classifier = self._models.classifier
+        return ExpressionReader(
+            served,
+            classifier,
+            self._models.landmarker,
+            min_confidence=self._settings.min_landmark_confidence,
+            device=self._device,
         )
 
 
@@ -207,6 +230,12 @@ def _find_device(settings: Settings) -> torch.device:
                 "the CPU here: set the device to auto or cpu, or the engine to auto"
             )
         return torch.device("cpu")
+    if settings.engine == "cuda" and (name == "cpu" or not torch.cuda.is_available()):
+        raise StartupError(
+            f"AFFECTSR_ENGINE is cuda, AFFECTSR_DEVICE is {name} and PyTorch sees "
+            f"{torch.cuda.device_count()} CUDA devices; set the engine to auto, or the device to "
+            "auto and install a CUDA build of PyTorch and its driver"
+        )
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device(name)
@@ -216,6 +245,18 @@ def _find_device(settings: Settings) -> torch.device:
             "set it to auto or cpu, or install a CUDA build of PyTorch and its driver"
         )
     return device
+
+
+def _missing_driver(settings: Settings) -> dict[str, str]:
+    """What to tell where PyTorch is built for GPUs and finds none; a CPU's build expects none."""
+    if settings.device != "auto" or torch.version.cuda is None or torch.cuda.is_available():
+        return {}
+    reason = (
+        f"PyTorch is built for CUDA {torch.version.cuda} and finds no device; install the driver, "
+        "or let the container have the GPU"
+    )
+    logger.warning("engine cuda is passed over: %s", reason)
+    return {"cuda in bfloat16": reason}
 
 
 def _has_bfloat16() -> bool:

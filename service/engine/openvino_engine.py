@@ -72,6 +72,7 @@ def openvino_engine(
                 LandmarkedUpscaler(
                     OpenVinoRun(runtime.compile(upscaler_conversion(models, index), dtype=dtype)),
                     finder if needs_landmarks(network.config) else None,
+                    device=torch.device("cpu"),
                 ),
             )
             for index, (model, network) in enumerate(models.upscalers)

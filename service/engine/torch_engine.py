@@ -58,6 +58,7 @@ def torch_engine(
                 LandmarkedUpscaler(
                     TorchRun(_in_fastest_format(model, network, device), precision=precision),
                     reduced if needs_landmarks(network.config) else None,
+                    device=device,
                 ),
             )
             for model, network in networks

@@ -36,11 +36,11 @@ class UpscaledBatch:
 class BatchUpscaler(Protocol):
     """One model on the device."""
 
-    def upscale(self, lr: Tensor) -> UpscaledBatch:
-        """Upscale (N, 3, grid, grid) float RGB on the device, multiples of 1/255 in [0, 1]."""
+    def upscale(self, faces: Tensor) -> UpscaledBatch:
+        """Upscale (N, grid, grid, 3) uint8 RGB faces, which lie on the CPU."""
         ...
 
-    def bare_run(self, lr: Tensor) -> Callable[[], object]:
+    def bare_run(self, faces: Tensor) -> Callable[[], object]:
         """The network alone on such faces, their landmarks being found: for a bench to time."""
         ...
 
@@ -52,11 +52,15 @@ NetworkRun = Callable[[Tensor, Tensor | None], tuple[npt.NDArray[np.uint8], list
 class LandmarkedUpscaler:
     """A network behind the finder that tells it the landmarks; None for one that takes none."""
 
-    def __init__(self, run: NetworkRun, finder: LandmarkFinder | None) -> None:
+    def __init__(
+        self, run: NetworkRun, finder: LandmarkFinder | None, *, device: torch.device
+    ) -> None:
         self._run = run
         self._finder = finder
+        self._device = device
 
-    def upscale(self, lr: Tensor) -> UpscaledBatch:
+    def upscale(self, faces: Tensor) -> UpscaledBatch:
+        lr = self._to_lr(faces)
         if self._finder is None:
             rgb, is_finite = self._run(lr, None)
             return UpscaledBatch(rgb, is_finite, ["none"] * len(lr), [None] * len(lr))
@@ -64,9 +68,13 @@ class LandmarkedUpscaler:
         rgb, is_finite = self._run(lr, found.landmarks)
         return UpscaledBatch(rgb, is_finite, found.sources, found.confidences)
 
-    def bare_run(self, lr: Tensor) -> Callable[[], object]:
+    def bare_run(self, faces: Tensor) -> Callable[[], object]:
+        lr = self._to_lr(faces)
         landmarks = None if self._finder is None else self._finder.find(lr).landmarks
         return partial(self._run, lr, landmarks)
+
+    def _to_lr(self, faces: Tensor) -> Tensor:
+        return faces.to(self._device).permute(0, 3, 1, 2).contiguous().float() / 255
 
 
 class EightBitNetwork(nn.Module):

@@ -107,7 +107,9 @@ def test_roofline_is_measured_in_the_arithmetic_asked_for() -> None:
 # --- export ---
 
 
-@pytest.mark.parametrize(("form", "name"), [("torchscript", "x8.pt"), ("openvino", "x8.xml")])
+@pytest.mark.parametrize(
+    ("form", "name"), [("torchscript", "x8.pt"), ("openvino", "x8.xml"), ("onnx", "x8.onnx")]
+)
 def test_exported_file_is_checked_against_the_model(
     form: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

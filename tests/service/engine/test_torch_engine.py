@@ -264,6 +264,7 @@ def test_weights_that_were_changed_are_not_served(tmp_path: Path) -> None:
         ({"emotion_model": "landmarker"}, "landmarker; name an expression classifier"),
         ({"emotion_model": "emotion-x"}, "AFFECTSR_EMOTION_MODEL names emotion-x, and there is no"),
         ({"device": "cuda:7"}, "set it to auto or cpu"),
+        ({"engine": "cuda", "device": "cpu"}, "AFFECTSR_DEVICE is cpu .* set the engine to auto"),
     ],
 )
 def test_settings_that_cannot_be_served_say_what_to_change(
@@ -271,6 +272,16 @@ def test_settings_that_cannot_be_served_say_what_to_change(
 ) -> None:
     with pytest.raises(StartupError, match=says):
         load_engine(store, Settings.model_validate(settings))
+
+
+def test_gpu_without_its_driver_is_told(
+    store: ModelStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("torch.version.cuda", "12.8")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    description = load_engine(store, Settings(cpu_dtype="float32")).description
+    assert "finds no device; install the driver" in description.passed_over["cuda in bfloat16"]
+    assert "engine cuda is passed over: PyTorch is built for CUDA 12.8" in caplog.text
 
 
 def test_named_classifier_is_loaded_warmed_and_reads(store: ModelStore) -> None:
