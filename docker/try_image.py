@@ -20,7 +20,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-_START_SECONDS = 180
+_START_SECONDS = 600
 _END_SECONDS = 60
 _TMP_SIZE = "16m"
 

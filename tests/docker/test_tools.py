@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from docker import healthcheck, sbom
 
@@ -84,6 +86,15 @@ def test_bill_of_materials_lists_what_is_installed_and_who_needs_it(tmp_path: Pa
     ours = f"pkg:pypi/affectsr@{importlib.metadata.version('affectsr')}"
     assert torch in dependencies[ours]
     assert all(needed in components for needs in dependencies.values() for needed in needs)
+
+
+def test_bill_of_materials_keeps_to_the_schema_of_cyclonedx(tmp_path: Path) -> None:
+    target = tmp_path / "sbom.cdx.json"
+    sbom.main([str(target)])
+
+    error = JsonStrictValidator(SchemaVersion.V1_5).validate_str(target.read_text("utf-8"))
+
+    assert error is None, error
 
 
 def test_bill_of_materials_without_a_target_says_how(capsys: pytest.CaptureFixture[str]) -> None:

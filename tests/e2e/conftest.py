@@ -14,7 +14,7 @@ import pytest
 
 from tests.service.tiny_models import publish_tiny_models
 
-START_SECONDS = 60
+START_SECONDS = 120
 END_SECONDS = 30
 
 

@@ -71,9 +71,13 @@ def kustomize() -> list[str]:
 @functools.cache
 def built(folder: str) -> Manifests:
     """What kustomize makes of a folder below k8s/."""
-    command = kustomize()
+    return build(K8S / folder)
+
+
+def build(folder: Path) -> Manifests:
+    """What kustomize makes of a folder."""
     result = subprocess.run(
-        [*command, str(K8S / folder)], capture_output=True, text=True, timeout=60, check=False
+        [*kustomize(), str(folder)], capture_output=True, text=True, timeout=60, check=False
     )
     assert result.returncode == 0, result.stderr
     assert not result.stderr, result.stderr  # a deprecated field, say
