@@ -2,8 +2,8 @@
 
 Everything is processor seconds, so that other work on the machine changes it little: decoding the
 sample face of 32 x 32 pixels, encoding a JPEG of the one of 128 x 128, Redis counting a request of
-an API key with a limit, and the event loop, which is what the whole process uses around an engine that
-computes nothing, less decoding and encoding. The device's costs are given: `--batch-ms` and
+an API key with a limit, and the event loop, which is what the whole process uses around an engine
+that computes nothing, less decoding and encoding. The device's costs are given: `--batch-ms` and
 `--item-ms`, the straight line through what `affectsr bench engine` finds for several batch sizes.
 """
 
@@ -13,6 +13,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable
+from contextlib import aclosing, closing
 from pathlib import Path
 
 import httpx
@@ -24,7 +25,7 @@ from service.bench.stub import running_stub
 from service.images import ImageLimits
 from service.images.decode import decode_image
 from service.images.encode import encode_image
-from service.redis_connection import open_redis
+from service.redis_link import RedisLink
 from service.settings import Settings
 
 _REPETITIONS = 300
@@ -70,8 +71,8 @@ def _processor_seconds(work: Callable[[], object]) -> float:
 def _service_seconds(face: bytes) -> float:
     """Processor time of the whole service for a request, around an engine that takes none."""
     with (
-        running_stub(base_ms=0, item_ms=0, settings={}) as address,
-        httpx.Client(base_url=f"http://{address.host}:{address.port}") as client,
+        running_stub(base_ms=0, item_ms=0, settings={}) as stub,
+        httpx.Client(base_url=f"http://{stub.address.host}:{stub.address.port}") as client,
     ):
 
         def send(number: int) -> None:
@@ -95,19 +96,15 @@ def _processor_seconds_of(client: httpx.Client) -> float:
 
 async def _redis_seconds(url: str) -> float:
     """Processor time of the Redis server for counting one request of an API key."""
-    observer = Redis.from_url(url)
-    limits = RequestLimits(
-        clock=time.monotonic, redis=open_redis(url, timeout_seconds=5), redis_timeout_seconds=5
-    )
-    try:
-        await limits.count("capacity", per_minute=10**9)
-        before = _server_seconds(observer)
-        for _ in range(10 * _REPETITIONS):
+    link = RedisLink(url, timeout_seconds=5, clock=time.monotonic)
+    limits = RequestLimits(clock=time.monotonic, link=link)
+    with closing(Redis.from_url(url)) as observer:
+        async with aclosing(link):
             await limits.count("capacity", per_minute=10**9)
-        return (_server_seconds(observer) - before) / (10 * _REPETITIONS)
-    finally:
-        await limits.aclose()
-        observer.close()
+            before = _server_seconds(observer)
+            for _ in range(10 * _REPETITIONS):
+                await limits.count("capacity", per_minute=10**9)
+            return (_server_seconds(observer) - before) / (10 * _REPETITIONS)
 
 
 def _server_seconds(redis: "Redis") -> float:
