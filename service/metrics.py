@@ -25,6 +25,9 @@ _BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 DropReason = Literal["cancelled", "expired"]
 """Why the queue dropped an image: its caller went, or its deadline passed."""
 
+FaceAction = Literal["upscaled", "left-alone", "not-selected"]
+"""What was done with a face that was found in a whole photo."""
+
 
 class Metrics:
     """What is counted, by what happened; the names on the wire stand in `__init__`."""
@@ -57,6 +60,8 @@ class Metrics:
         self._photo_faces = self._counter(
             "photo_faces", "Faces found in whole photos, by what was done with them.", "action"
         )
+        for action in get_args(FaceAction):
+            self._photo_faces.labels(action)  # as above
         self._expression_agreement = Summary(
             "affectsr_expression_agreement",
             "1 where result and input show the same expression, by the input's; sum over count.",
@@ -127,7 +132,7 @@ class Metrics:
     def image_upscaled(self, *, landmark_source: str) -> None:
         self._landmark_source.labels(landmark_source).inc()
 
-    def photo_face_found(self, *, action: str) -> None:
+    def photo_face_found(self, *, action: FaceAction) -> None:
         self._photo_faces.labels(action).inc()
 
     def expression_read(self, *, expression: str, agrees: bool) -> None:

@@ -8,9 +8,8 @@ from model_store.faces.finding import PhotoFace
 from service.engine.base import ServedModel
 from service.engine.readout import Upscaled
 from service.images import MediaType
+from service.metrics import FaceAction
 from service.schemas import PhotoFields
-
-FaceAction = Literal["upscaled", "left-alone", "not-selected"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,15 +9,15 @@ UNBOUNDED = 10**9
 
 def test_a_small_photo_is_enlarged_and_halved_until_little_is_left() -> None:
     levels = plan_levels(200, 100, min_face_px=10, max_level_pixels=UNBOUNDED)
-    assert [(level.width, level.height) for level in levels] == [(400, 200), (200, 100), (100, 50)]
-    assert levels[0].scale_x == 2
+    assert [(level.width, level.height) for level in levels] == [(560, 280), (280, 140), (140, 70)]
+    assert levels[0].scale_x == 2.8
     assert smallest_face_px(levels) == pytest.approx(10)
 
 
 def test_a_large_photo_is_not_seen_larger_than_the_bound() -> None:
     levels = plan_levels(4000, 3000, min_face_px=12, max_level_pixels=1_000_000)
     assert levels[0].width * levels[0].height <= 1_000_000
-    assert smallest_face_px(levels) == pytest.approx(20 * 4000 / levels[0].width)
+    assert smallest_face_px(levels) == pytest.approx(28 * 4000 / levels[0].width)
     assert 96 <= levels[-1].width < 192
 
 
@@ -25,7 +25,7 @@ def test_a_large_photo_is_not_seen_larger_than_the_bound() -> None:
 def test_tiles_show_every_pixel_of_every_level_as_it_is(size: tuple[int, int]) -> None:
     width, height = size
     photo = noise(width, height)
-    levels = plan_levels(width, height, min_face_px=20, max_level_pixels=UNBOUNDED)
+    levels = plan_levels(width, height, min_face_px=28, max_level_pixels=UNBOUNDED)
     seen = np.zeros((height, width), bool)
     for tile in cut_tiles(photo, levels[:1]):
         rows, columns = tile.pixels.shape[:2]
@@ -43,7 +43,7 @@ def test_every_face_up_to_the_overlap_is_whole_in_some_tile() -> None:
     tiles = list(
         cut_tiles(
             noise(2000, 800),
-            plan_levels(2000, 800, min_face_px=20, max_level_pixels=UNBOUNDED)[:1],
+            plan_levels(2000, 800, min_face_px=28, max_level_pixels=UNBOUNDED)[:1],
         )
     )
     side = 120
