@@ -39,6 +39,8 @@ if ! buildah "${storage[@]}" inspect --type image localhost/python-on-debian >/d
   echo "==> a base with Debian's Python"
   debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv,python-is-python3 \
     bookworm "$folder/base" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}" >"$folder/debootstrap.log"
+  # apt's lists and packages belong to no image.
+  rm -rf "$folder/base/var/lib/apt/lists"/* "$folder/base/var/cache/apt"/*
   container="$(buildah "${storage[@]}" from scratch)"
   buildah "${storage[@]}" add --quiet "$container" "$folder/base" / >/dev/null
   buildah "${storage[@]}" commit --quiet --rm "$container" localhost/python-on-debian >/dev/null

@@ -12,6 +12,7 @@ ENV PATH=/opt/affectsr/bin:$PATH
 RUN python -m venv /opt/affectsr
 WORKDIR /build
 COPY requirements/service.txt requirements/
+COPY docker/slim.sh docker/
 
 FROM builder AS packages-cpu
 # PyPI's torch for Linux brings gigabytes of CUDA; this index has the CPU build. Empty: the index that
@@ -19,7 +20,8 @@ FROM builder AS packages-cpu
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 RUN sed -n 's/^\(torch==[^ ]*\).*/\1/p' requirements/service.txt > requirements/torch.txt \
  && pip install ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} --requirement requirements/torch.txt \
- && pip install --requirement requirements/service.txt
+ && pip install --requirement requirements/service.txt \
+ && sh docker/slim.sh
 
 FROM packages-cpu AS installed-cpu
 COPY pyproject.toml README.md LICENSE NOTICE ./
@@ -66,7 +68,8 @@ COPY --from=installed-cpu /opt/affectsr /opt/affectsr
 
 FROM builder AS packages-cuda
 # torch pins the versions of its CUDA packages itself.
-RUN pip install --requirement requirements/service.txt
+RUN pip install --requirement requirements/service.txt \
+ && sh docker/slim.sh
 
 FROM packages-cuda AS installed-cuda
 COPY pyproject.toml README.md LICENSE NOTICE ./
