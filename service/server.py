@@ -18,6 +18,8 @@ import uvicorn
 
 from service.app import create_app
 from service.engine.base import Engine
+from service.engine.memory_limit import killing_limit_bytes
+from service.engine.memory_watch import MemoryWatch
 from service.head_limits import bounded_protocol
 from service.lifecycle import Lifecycle, State
 from service.routes.services import services_in
@@ -25,6 +27,7 @@ from service.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+EXIT_NO_START = 3  # as uvicorn ends where start-up fails
 EXIT_DEVICE_LOST = 4
 
 _GRACE_AFTER_FAILURE_SECONDS = 2
@@ -34,8 +37,9 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 def serve(settings: Settings, *, engine: Engine | None = None) -> int:
     """Answer HTTP requests until told to stop; gives the exit status.
 
-    Ends the process itself, by status 3, where the service cannot start, and by EXIT_DEVICE_LOST
-    where its device is lost: the interpreter's own end would wait for a thread that hangs in it.
+    Ends the process itself, by EXIT_NO_START where the service cannot start, and by
+    EXIT_DEVICE_LOST where its device is lost: the interpreter's own end would wait for a thread
+    that hangs in it.
 
     Args:
         settings: checked and complete.
@@ -66,7 +70,12 @@ def serve(settings: Settings, *, engine: Engine | None = None) -> int:
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=settings.shutdown_grace_seconds,
     )
-    SignalledServer(config, lifecycle, drain_delay_seconds=settings.drain_delay_seconds).run()
+    with MemoryWatch(
+        killing_limit_bytes(),
+        goes_on=lambda: lifecycle.state is State.STARTING,
+        on_short=_end_for_lack_of_memory,
+    ):
+        SignalledServer(config, lifecycle, drain_delay_seconds=settings.drain_delay_seconds).run()
     if lifecycle.failure is not None:
         _end_process("the process ends, for its device is lost", EXIT_DEVICE_LOST)
     return 0
@@ -158,6 +167,12 @@ class SignalledServer(uvicorn.Server):
             # Every caller has its answer; what is still being uploaded has no future here.
             self.config.timeout_graceful_shutdown = _GRACE_AFTER_FAILURE_SECONDS
         await super().shutdown(sockets)
+
+
+def _end_for_lack_of_memory(reason: str) -> None:
+    logger.error("cannot start: %s", reason)
+    logging.shutdown()
+    os._exit(EXIT_NO_START)
 
 
 def _end_process(reason: str, status: int = 0) -> NoReturn:

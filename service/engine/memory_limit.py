@@ -41,6 +41,15 @@ def memory_limit_bytes(root: Path = Path("/")) -> int | None:
     return min((*_group_limits(root), *_process_limits(), *_machine_bytes()), default=None)
 
 
+def killing_limit_bytes(root: Path = Path("/")) -> int | None:
+    """The one of these limits beyond which a process is killed: all but its own, which only refuse.
+
+    Args:
+        root: as above.
+    """
+    return min((*_group_limits(root), *_machine_bytes()), default=None)
+
+
 def read_process_memory(root: Path = Path("/")) -> ProcessMemory | None:
     """What this process uses now; None where the system does not say."""
     try:

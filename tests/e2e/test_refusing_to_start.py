@@ -173,6 +173,28 @@ def test_port_that_is_taken_is_a_line_that_says_what_to_set(serve: Serve) -> Non
     assert any("address already in use" in line for line in server.lines)
 
 
+@pytest.fixture
+def group_of_200_mib() -> Iterator[list[str]]:
+    """A command that puts what follows it into a control group, as a container's runtime does."""
+    group = Path("/sys/fs/cgroup/memory") / f"affectsr-test-{os.getpid()}"
+    try:
+        group.mkdir()
+        (group / "memory.limit_in_bytes").write_text(str(200 * 2**20), "ascii")
+    except OSError as error:
+        pytest.skip(f"needs the right to make a control group for memory: {error}")
+    yield ["sh", "-c", f'echo $$ > {group}/tasks; exec "$0" "$@"']
+    group.rmdir()
+
+
+def test_models_that_do_not_fit_the_memory_are_a_line_and_no_kill(
+    group_of_200_mib: list[str], serve: Serve
+) -> None:
+    # Python and torch alone take more than half of it, and OpenVINO converts.
+    message = why_it_ended(serve(confined_by=group_of_200_mib, engine="openvino"))
+    assert message.startswith("cannot start: the models do not fit the memory: ")
+    assert "this process is killed at 200 MiB; give it more memory" in message
+
+
 def test_batches_that_do_not_fit_the_memory_are_a_line_that_says_what_to_set(
     serve: Serve,
 ) -> None:
