@@ -78,6 +78,14 @@ def test_two_replicas_may_finish_what_they_took() -> None:
     assert grace >= 1.5 * (drain + settings.device_stall_seconds)
 
 
+def test_replicas_have_the_memory_that_pods_have() -> None:
+    path = DOCKER.parent / "k8s/overlays/cpu/resources.yaml"
+    pod = yaml.safe_load(path.read_text("utf-8"))["spec"]["template"]["spec"]
+    limit = pod["containers"][0]["resources"]["limits"]["memory"]
+
+    assert SERVICES["affectsr"]["mem_limit"].upper() == limit.removesuffix("i")
+
+
 def test_replicas_share_redis() -> None:
     url = settings_of_replicas().redis_url
 

@@ -18,6 +18,7 @@ import yaml
 
 DOCKER = Path(__file__).resolve().parents[2] / "docker"
 SECONDS = 60
+CALLER_SECONDS = 150
 NO_ANSWER = 0
 
 
@@ -127,13 +128,24 @@ def prometheus(folder: Path, replicas: Sequence[int]) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
+Send = Callable[[httpx.Client], httpx.Response]
+"""One request of a caller."""
+
+
+def upscale(body: bytes) -> Send:
+    """Send this image, and no other."""
+    return lambda client: client.post(
+        "/v1/upscale", content=body, headers={"Content-Type": "image/png"}
+    )
+
+
 class Callers:
     """A few callers, each sending its next request as soon as it has its answer."""
 
-    def __init__(self, address: str, body: bytes, *, number: int, most: int) -> None:
+    def __init__(self, address: str, send: Send, *, number: int, most: int) -> None:
         self.answers: Counter[int] = Counter()
         self._address = address
-        self._body = body
+        self._send = send
         self._left = most
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -162,18 +174,17 @@ class Callers:
         )
 
     def _call(self) -> None:
-        with httpx.Client(base_url=self._address, timeout=20) as client:
+        # Longer than the service's own deadline, so that it is the service that gives up.
+        with httpx.Client(base_url=self._address, timeout=CALLER_SECONDS) as client:
             while not self._over.is_set() and self._take():
-                status = self._send(client)
+                status = self._status_of(client)
                 with self._lock:
                     self.answers[status] += 1
 
-    def _send(self, client: httpx.Client) -> int:
+    def _status_of(self, client: httpx.Client) -> int:
         try:
-            return client.post(
-                "/v1/upscale", content=self._body, headers={"Content-Type": "image/png"}
-            ).status_code
-        except httpx.RemoteProtocolError:  # closed without an answer
+            return self._send(client).status_code
+        except httpx.TransportError:  # refused, closed without an answer, or none in all the time
             return NO_ANSWER
 
     def _take(self) -> bool:

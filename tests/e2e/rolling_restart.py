@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.e2e.conftest import ServerProcess
-from tests.e2e.daemons import Callers, Proxy, free_port, wait_until
+from tests.e2e.daemons import Callers, Proxy, free_port, upscale, wait_until
 from tests.service.support import as_file, noise
 
 Start = Callable[[int], ServerProcess]
@@ -56,7 +56,10 @@ def restart_under_load(plan: Plan, start: Start, folder: Path) -> Mapping[int, i
     proxy = Proxy(ports)
     with proxy.running(folder) as address:
         callers = Callers(
-            address, as_file(noise()), number=plan.num_callers, most=100 * plan.num_requests
+            address,
+            upscale(as_file(noise())),
+            number=plan.num_callers,
+            most=100 * plan.num_requests,
         )
         with callers.calling():
             for turn in range(plan.num_restarts):

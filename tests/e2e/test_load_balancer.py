@@ -22,6 +22,7 @@ from tests.e2e.daemons import (
     ReplicaState,
     free_port,
     prometheus,
+    upscale,
     wait_until,
 )
 from tests.e2e.rolling_restart import Plan, restart_under_load
@@ -77,7 +78,7 @@ def test_killed_replica_costs_only_the_requests_inside_it(
 ) -> None:
     proxy = Proxy(ports)
     with proxy.running(tmp_path) as address:
-        callers = Callers(address, as_file(noise()), number=4, most=5_000)
+        callers = Callers(address, upscale(as_file(noise())), number=4, most=5_000)
         with callers.calling():
             callers.wait_for_more(20)
             checks_before = proxy.state_of(0).failed_checks

@@ -130,6 +130,18 @@ def test_every_container_has_bounded_memory_and_a_share_of_cores(manifests: Mani
             assert "memory" in container["resources"]["limits"], maker
 
 
+def test_memory_has_room_for_uploads_beside_what_a_ready_replica_takes(overlay: Manifests) -> None:
+    resources = service_container(overlay)["resources"]
+    asked, most = (mebibytes(resources[kind]["memory"]) for kind in ("requests", "limits"))
+
+    assert most - asked >= settings_of(overlay).max_held_body_bytes / 2**20 + 16  # and /tmp
+
+
+def mebibytes(text: str) -> int:
+    """A quantity of Kubernetes, in MiB."""
+    return int(text[:-2]) * {"Mi": 1, "Gi": 1024}[text[-2:]]
+
+
 def test_threads_follow_the_limit_of_cores(overlay: Manifests) -> None:
     sources = {
         one["name"]: one["valueFrom"]["resourceFieldRef"]["resource"]
