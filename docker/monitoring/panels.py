@@ -154,17 +154,17 @@ ROWS = (
                 (Query(_rate("affectsr_rejected_total", "reason"), "{{reason}}"),),
             ),
             Panel(
-                "Dropped, for nobody waits",
+                "Dropped a second, for nobody waits",
                 "none",
                 (Query(_rate("affectsr_cancelled_total", "where"), "{{where}}"),),
             ),
             Panel(
-                "The model failed on",
+                "Images a second that the model failed on",
                 "none",
                 (Query(_rate("affectsr_poisoned_total", "instance"), "{{instance}}"),),
             ),
             Panel(
-                "Batches too large for the memory",
+                "Batches a second that did not fit the memory",
                 "none",
                 (Query(_rate("affectsr_oom_splits_total", "instance"), "{{instance}}"),),
             ),
@@ -198,6 +198,12 @@ ROWS = (
                 description="Share of results that show the expression that the input showed.",
             ),
             Panel(
+                "Faces a second in whole photos",
+                "none",
+                (Query(_rate("affectsr_photo_faces_total", "action"), "{{action}}"),),
+                description="left-alone: too large or failed; not-selected: not asked for.",
+            ),
+            Panel(
                 "Models served",
                 "none",
                 (
@@ -207,6 +213,19 @@ ROWS = (
                     ),
                 ),
                 kind="table",
+            ),
+            Panel(
+                "Engines that compute",
+                "none",
+                (
+                    Query(
+                        "count by (engine, device, dtype, passed_over) "
+                        '(affectsr_engine_info{job="affectsr"})',
+                        "{{engine}} {{dtype}} on {{device}}",
+                    ),
+                ),
+                kind="table",
+                description="With the faster ones that could not be had, and why.",
             ),
         ),
     ),
@@ -226,7 +245,7 @@ ROWS = (
                 description="Of all images that were looked up; empty where AFFECTSR_CACHE is off.",
             ),
             Panel(
-                "Look-ups and stores",
+                "Look-ups and stores a second",
                 "none",
                 (Query(_rate("affectsr_cache_total", "tier, result"), "{{tier}} {{result}}"),),
                 description="`skipped`: Redis is known to be away, or full; `foreign`: what lies "

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 from docker.monitoring.panels import Panel, rows_with
 from docker.monitoring.series import service_metrics
@@ -29,7 +30,7 @@ _COLUMNS = 3
 _NUM_POINTS = 200
 # Grafana's choice for a graph whose scrapes are 15 s apart; here also for shorter ones.
 _LEAST_RATE_SECONDS = 10
-_UNITS = {"reqps": "requests/s", "s": "s", "percentunit": "share", "bytes": "bytes", "none": ""}
+_UNITS = {"reqps": "requests/s", "s": "s", "percentunit": "share", "bytes": "", "none": ""}
 
 
 @dataclass(frozen=True)
@@ -124,8 +125,11 @@ def _draw_panel(axes: Axes, panel: Panel, lines: Sequence[Line]) -> None:
     else:
         for line in lines:
             axes.plot(*_with_gaps(line), label=line.legend, linewidth=1)
-    axes.set_ylim(bottom=0)
-    axes.legend(fontsize=6, ncols=2, loc="upper left")
+    top = axes.get_ylim()[1]
+    axes.set_ylim(0, 1.35 * top)  # what is above the lines is the legend's
+    if panel.unit == "bytes":
+        axes.yaxis.set_major_formatter(EngFormatter(unit="B"))
+    axes.legend(fontsize=7, ncols=2, loc="upper left", framealpha=0.6)
 
 
 def _with_gaps(line: Line) -> tuple[list[float], list[float]]:
