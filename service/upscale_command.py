@@ -12,6 +12,14 @@ from model_store.errors import ModelStoreError
 from service.app import open_store
 from service.errors import DeviceLostError, RequestError, StartupError
 from service.settings import Settings
+from service.terminal import (
+    EXIT_DEVICE_LOST,
+    EXIT_FAILED,
+    EXIT_NO_START,
+    EXIT_STOPPED,
+    EXIT_USAGE,
+    fail,
+)
 from service.upscale_files.journal import Journal
 from service.upscale_files.outputs import ArchiveOutput, FolderOutput, Output
 from service.upscale_files.photos import PhotoWishes
@@ -24,12 +32,7 @@ from service.upscale_files.run import (
 )
 from service.upscale_files.sources import FoundSources, open_sources
 
-_EXIT_FAILED = 1
-_EXIT_USAGE = 2
-_EXIT_NO_START = 3
-_EXIT_DEVICE_LOST = 4
 _PHOTOS_AT_ONCE = 2
-_EXIT_STOPPED = 130  # 128 + SIGINT, as shells count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,13 +95,13 @@ def run_upscale(command: UpscaleCommand, settings: Settings) -> int:
             journal = _journal(command, plan, options, settings)
             return _upscale(found, plan, journal, settings, options)
     except (ValueError, RequestError) as error:
-        return _fail(str(error), _EXIT_USAGE)
+        return fail(str(error), EXIT_USAGE)
     except (ModelStoreError, StartupError) as error:
-        return _fail(str(error), _EXIT_NO_START)
+        return fail(str(error), EXIT_NO_START)
     except DeviceLostError as error:
-        return _fail(str(error), _EXIT_DEVICE_LOST)
+        return fail(str(error), EXIT_DEVICE_LOST)
     except OSError as error:
-        return _fail(str(error), _EXIT_FAILED)
+        return fail(str(error), EXIT_FAILED)
 
 
 def _options(command: UpscaleCommand, settings: Settings) -> UpscaleOptions:
@@ -200,7 +203,7 @@ def _progress(num_jobs: int) -> Iterator[_Progress | None]:
 
 def _summarise(tally: _Tally, found: FoundSources, plan: OutputPlan, *, is_stopped: bool) -> int:
     for outcome in tally.failed:
-        _fail(f"{outcome.job.source.label}: {outcome.text}", _EXIT_FAILED)
+        fail(f"{outcome.job.source.label}: {outcome.text}", EXIT_FAILED)
     if len(plan.jobs) > 1 or found.num_left_alone or is_stopped:
         counts = [
             f"{tally.num_upscaled} upscaled",
@@ -213,10 +216,5 @@ def _summarise(tally: _Tally, found: FoundSources, plan: OutputPlan, *, is_stopp
         remedy = (
             "the same command goes on from here" if plan.kind == "folder" else "nothing was written"
         )
-        return _fail(f"stopped; {remedy}", _EXIT_STOPPED)
-    return _EXIT_FAILED if tally.failed else 0
-
-
-def _fail(message: str, status: int) -> int:
-    print(f"affectsr: error: {message}", file=sys.stderr)
-    return status
+        return fail(f"stopped; {remedy}", EXIT_STOPPED)
+    return EXIT_FAILED if tally.failed else 0

@@ -15,14 +15,10 @@ from service.errors import RequestError, ServiceError, StartupError
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.settings import Settings
+from service.terminal import EXIT_FAILED, EXIT_NO_START, EXIT_STOPPED, EXIT_USAGE, fail
 from service.video.errors import UnwritableVideoError, VideoError
 from service.video.formats import is_video, written_format
 from service.video.frames import VideoOptions
-
-_EXIT_FAILED = 1
-_EXIT_USAGE = 2
-_EXIT_NO_START = 3
-_EXIT_STOPPED = 130  # 128 + SIGINT, as shells count
 
 # See service.upscale_files.run: nobody else could do the work of a device that is slow.
 _STALL_SECONDS = 3600.0
@@ -46,18 +42,18 @@ def run_video_upscale(
         may_overwrite: replace a file of that name in a folder.
     """
     if importlib.util.find_spec("av") is None:
-        return _fail("videos need PyAV, an extra: pip install 'affectsr[video]'", _EXIT_USAGE)
+        return fail("videos need PyAV, an extra: pip install 'affectsr[video]'", EXIT_USAGE)
     try:
         source, target = _plan(inputs, out, may_overwrite=may_overwrite)
         asyncio.run(_upscale(source, target, settings, options))
     except KeyboardInterrupt:
-        return _fail("stopped; nothing was written", _EXIT_STOPPED)
+        return fail("stopped; nothing was written", EXIT_STOPPED)
     except (ValueError, RequestError, UnwritableVideoError) as error:
-        return _fail(str(error), _EXIT_USAGE)
+        return fail(str(error), EXIT_USAGE)
     except (ModelStoreError, StartupError) as error:
-        return _fail(str(error), _EXIT_NO_START)
+        return fail(str(error), EXIT_NO_START)
     except (VideoError, ServiceError, OSError) as error:
-        return _fail(str(error), _EXIT_FAILED)
+        return fail(str(error), EXIT_FAILED)
     return 0
 
 
@@ -128,8 +124,3 @@ async def _upscale(source: Path, target: Path, settings: Settings, options: Vide
         print(
             f"affectsr: warning: {done.num_corrupt} corrupt frames were left out", file=sys.stderr
         )
-
-
-def _fail(message: str, status: int) -> int:
-    print(f"affectsr: error: {message}", file=sys.stderr)
-    return status
