@@ -6,7 +6,7 @@ crops and has learnt to turn down pictures without a face) says how sure it is o
 where its features are more exactly.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model_store.faces.blazeface import BlazeFace, FaceMaps
+from model_store.faces.blazeface import FaceMaps
 from model_store.faces.framing import (
     TEMPLATE,
     Points,
@@ -25,7 +25,7 @@ from model_store.faces.framing import (
     transform,
 )
 from model_store.image_tensor import resize_bicubic
-from model_store.landmarks.landmarker import Landmarker
+from model_store.landmarks.fallback import LandmarkPredictor
 
 # Proposals below this are not looked at; with 0.3, a tenth more of faces of 12 px are missed.
 _MIN_SCORE = 0.15
@@ -60,7 +60,15 @@ class FaceProposal:
 class FaceDetector:
     """Finds faces in batches of equally large pictures, on the device of its networks."""
 
-    def __init__(self, network: BlazeFace, landmarker: Landmarker) -> None:
+    def __init__(
+        self, network: Callable[[Tensor], FaceMaps], landmarker: LandmarkPredictor
+    ) -> None:
+        """Join the networks, whoever computes them.
+
+        Args:
+            network: BlazeFace.
+            landmarker: the Landmarker.
+        """
         self._network = network
         self._landmarker = landmarker
 

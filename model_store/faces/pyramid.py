@@ -18,8 +18,9 @@ from model_store.image_tensor import RgbImage
 
 # Of a face's crop, in px of a level: where the octave begins that is found best.
 _BEST_SIDE_PX = 28
-# A tile's side: its pixels are fewer than those of a batch of 32 upscaled faces.
-_MAX_TILE_PX = 704
+LARGEST_TILE_PX = 704
+"""A tile's longest side: its pixels are fewer than those of a batch of 32 upscaled faces."""
+
 _OVERLAP_PX = 128
 # A face that fills a smaller level than this is found in the level before it.
 _MIN_LEVEL_PX = 96
@@ -107,9 +108,9 @@ def cut_tiles(photo: RgbImage, levels: Sequence[Level]) -> Iterator[Tile]:
 
 def _spans(length: int) -> list[tuple[int, int]]:
     """Where the tiles along a side begin, and how long they are: evenly laid, overlapping."""
-    if length <= _MAX_TILE_PX:
+    if length <= LARGEST_TILE_PX:
         return [(0, _round_up(length))]
-    count = math.ceil((length - _OVERLAP_PX) / (_MAX_TILE_PX - _OVERLAP_PX))
+    count = math.ceil((length - _OVERLAP_PX) / (LARGEST_TILE_PX - _OVERLAP_PX))
     size = _round_up(math.ceil((length + (count - 1) * _OVERLAP_PX) / count))
     return [(round(k * (length - size) / (count - 1)), size) for k in range(count)]
 

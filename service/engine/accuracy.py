@@ -4,6 +4,7 @@ The reference is PyTorch in float32. At each start a few built-in faces tell a b
 damaged cache or a CPU that rounds otherwise; `affectsr bench engine --faces` takes a folder.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -13,8 +14,9 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
+from model_store.faces.finding import MIN_CONFIDENCE
 from model_store.image_tensor import RgbImage
-from service.engine.base import EmotionReading, Engine, UpscaledImage
+from service.engine.base import EmotionReading, Engine, FacesInTile, UpscaledImage
 from service.engine.readout import EngineItem, Upscaled, upscale_and_read_out
 from service.errors import EngineUnavailableError
 
@@ -26,8 +28,10 @@ MIN_EQUAL_READOUTS = 0.995
 """Share of the readouts whose likeliest expression, of result and of input, is the reference's."""
 MAX_PROBABILITY_SHIFT = 1e-3
 """Of an expression in the very same image: expressions are read in float32 everywhere."""
+MAX_FACE_SHIFT_PX = 0.5
+"""How far a corner of a face's crop may lie from the reference's; bfloat16 alone gives 0.3."""
 
-T = TypeVar("T", UpscaledImage, EmotionReading, Upscaled)
+T = TypeVar("T", UpscaledImage, EmotionReading, Upscaled, FacesInTile)
 
 _SAMPLE = Path(__file__).with_name("sample_face.png")
 _BATCH_SIZE = 8
@@ -83,6 +87,8 @@ class Accuracy:
 def check_accuracy(engine: Engine, reference: Engine) -> None:
     """Compare an engine with the reference on the built-in faces, with every model.
 
+    A detector that the engine has, the reference has, too.
+
     Raises:
         EngineUnavailableError: they disagree, or the engine fails; the message has the numbers.
     """
@@ -93,6 +99,8 @@ def check_accuracy(engine: Engine, reference: Engine) -> None:
             raise EngineUnavailableError(
                 f"{model.reference} on the built-in faces: {'; '.join(measured.faults)}"
             )
+    if engine.detector is not None:
+        _check_found_faces(engine, reference, detector=engine.detector.reference)
 
 
 def measure_accuracy(
@@ -143,6 +151,30 @@ def psnr_db(images: Sequence[RgbImage], references: Sequence[RgbImage]) -> float
     ]
     mean = float(np.mean(errors))
     return float("inf") if mean == 0 else float(10 * np.log10(255**2 / mean))
+
+
+def _check_found_faces(engine: Engine, reference: Engine, *, detector: str) -> None:
+    """Raises EngineUnavailableError."""
+    face, *_ = sample_faces()
+    # Two sizes and two shapes: tiles of photos have many.
+    tiles = [np.pad(face, ((32, 32), (32, across), (0, 0)), mode="edge") for across in (32, 64)]
+    for tile in tiles:
+        ours, theirs = (
+            _of(FacesInTile, one.find_faces([tile])[0]).proposals for one in (engine, reference)
+        )
+        for expected in theirs:
+            if expected.confidence < MIN_CONFIDENCE:
+                continue
+            shifts = [
+                float(np.abs((one.crop_to_picture - expected.crop_to_picture).sum(1)).max())
+                for one in ours
+            ]
+            shift = min(shifts, default=math.inf)
+            if not shift <= MAX_FACE_SHIFT_PX:  # so that a NaN is out of bounds
+                raise EngineUnavailableError(
+                    f"{detector}: a built-in face is found {shift:.1f} px from where the reference "
+                    f"finds it (inf: not at all); {MAX_FACE_SHIFT_PX:g} px is the most"
+                )
 
 
 def _read_out(engine: Engine, model: str, faces: Sequence[RgbImage]) -> list[Upscaled]:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from model_store.emotion.recoverability import AgreementCalibration
+from model_store.faces.pyramid import LARGEST_TILE_PX
 from model_store.image_tensor import RgbImage
 from service.engine.base import (
     EmotionReading,
@@ -85,6 +86,13 @@ class DeviceEngine:
                 self._reader.served.reference,
                 batch_sizes(2 * self._max_batch_size),
                 lambda size: self.read_emotions([face] * size),
+            )
+
+        if self._face_finder is not None:
+            # As large as tiles of large photos are.
+            tile = np.full((LARGEST_TILE_PX, LARGEST_TILE_PX, 3), 128, dtype=np.uint8)
+            warm_up.run(
+                self._face_finder.served.reference, [1], lambda size: self.find_faces([tile] * size)
             )
 
     def _upscale_copies(self, model: ServedModel, face: RgbImage, num_copies: int) -> None:

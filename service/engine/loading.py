@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import torch
 
-from model_store.faces.blazeface import BlazeFace
 from model_store.faces.detector import FaceDetector
 from model_store.landmarks.fallback import LandmarkPredictor
 from model_store.landmarks.mediapipe_mesh import MediaPipeMesh
 from model_store.store import ModelStore
 from service.engine.accuracy import check_accuracy
-from service.engine.base import EngineName, ServedVersion
+from service.engine.base import EngineName
 from service.engine.cuda_engine import cuda_engine
 from service.engine.device_engine import DeviceEngine
 from service.engine.expression_reader import ExpressionReader
@@ -69,27 +68,11 @@ def load_engine(
             logger.warning("engine %s is passed over: %s", candidate.title, error)
             continue
         logger.info("engine %s on %s", candidate.title, device)
-        if models.detector is not None:
-            engine.add_face_finder(_face_finder(models, models.detector, settings, device))
         return engine
     reasons = "; ".join(f"{title}: {reason}" for title, reason in passed_over.items())
     raise StartupError(
         f"AFFECTSR_ENGINE is {settings.engine} and cannot be had ({reasons}); set it to auto for "
         "the next best one"
-    )
-
-
-def _face_finder(
-    models: LoadedModels,
-    detector: tuple[ServedVersion, BlazeFace],
-    settings: Settings,
-    device: torch.device,
-) -> FaceFinder:
-    """Always PyTorch: tiles have many sizes, for each of which OpenVINO would compile anew."""
-    served, network = detector
-    is_reduced = device.type == "cpu" and settings.cpu_dtype != "float32" and _has_bfloat16()
-    return FaceFinder(
-        served, FaceDetector(network, models.landmarker), device, is_reduced=is_reduced
     )
 
 
@@ -184,7 +167,7 @@ class _Workshop:
                 "AFFECTSR_LANDMARKS is mediapipe, which computes on the host; CUDA graphs hold "
                 "the landmarker"
             )
-        return cuda_engine(
+        engine = cuda_engine(
             self._models,
             self._reader(),
             device=self._device,
@@ -193,9 +176,11 @@ class _Workshop:
             max_batch_size=self._settings.max_batch_size,
             memory_limit_bytes=memory_limit_bytes(),
         )
+        self._add_face_finder(engine, is_reduced=False)
+        return engine
 
     def _torch(self, dtype: Dtype, passed_over: Mapping[str, str]) -> DeviceEngine:
-        return torch_engine(
+        engine = torch_engine(
             self._models.upscalers,
             self._open_finder(self._models.landmarker),
             self._reader(),
@@ -206,6 +191,17 @@ class _Workshop:
             max_batch_size=self._settings.max_batch_size,
             memory_limit_bytes=memory_limit_bytes(),
         )
+        self._add_face_finder(engine, is_reduced=dtype == "bfloat16" and _has_bfloat16())
+        return engine
+
+    def _add_face_finder(self, engine: DeviceEngine, *, is_reduced: bool) -> None:
+        """PyTorch's."""
+        if self._models.detector is not None:
+            served, network = self._models.detector
+            detector = FaceDetector(network, self._models.landmarker)
+            engine.add_face_finder(
+                FaceFinder(served, detector, self._device, is_reduced=is_reduced)
+            )
 
     def _reader(self) -> ExpressionReader | None:
         """PyTorch's, in float32."""

@@ -17,6 +17,7 @@ from service.engine.device_engine import DeviceEngine
 from service.engine.expression_reader import ExpressionReader
 from service.engine.landmark_finders import LandmarkFinder
 from service.engine.loaded_models import LoadedModels
+from service.engine.openvino_faces import openvino_face_finder
 from service.engine.openvino_runtime import Conversion, Dtype, OpenVinoGraph, OpenVinoRuntime
 from service.engine.upscaling import EightBitNetwork, LandmarkedUpscaler
 from service.errors import EngineUnavailableError
@@ -42,7 +43,7 @@ def openvino_engine(
         models: on the CPU.
         runtime: compiles.
         open_finder: called with the landmarker on OpenVINO.
-        dtype: arithmetic of the networks; landmarks and expressions are computed in float32.
+        dtype: arithmetic of the networks that upscale; others compute in float32.
         min_confidence: below it expressions are read by the mean face.
         passed_over: see `EngineDescription`.
         max_batch_size: the largest batch to warm up.
@@ -65,7 +66,7 @@ def openvino_engine(
             min_confidence=min_confidence,
             device=torch.device("cpu"),
         )
-    return DeviceEngine(
+    engine = DeviceEngine(
         [
             (
                 model,
@@ -86,6 +87,9 @@ def openvino_engine(
         memory_limit_bytes=memory_limit_bytes,
         on_close=finder.close,
     )
+    if models.detector is not None:
+        engine.add_face_finder(openvino_face_finder(runtime, models.detector, landmarker))
+    return engine
 
 
 def upscaler_conversion(models: LoadedModels, index: int) -> Conversion:

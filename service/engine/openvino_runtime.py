@@ -8,6 +8,7 @@ import importlib
 import io
 import logging
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
@@ -45,12 +46,14 @@ class Conversion:
         network: in eval mode on the CPU, float32; returns a tensor or a tuple of tensors.
         examples: inputs, whose first dimension is the batch and may then have any size.
         weights_sha256: digest of what the network was loaded from.
+        takes_any_sides: height and width of (N, C, H, W) inputs may have any size, too.
     """
 
     name: str
     network: nn.Module
     examples: tuple[Tensor, ...]
     weights_sha256: str
+    takes_any_sides: bool = False
 
 
 class OpenVinoGraph:
@@ -127,7 +130,7 @@ class OpenVinoRuntime:
         converted = frontend.convert(frontend.load(decoder))
         converted.reshape(
             {
-                port: self._openvino.PartialShape([-1, *example.shape[1:]])
+                port: self._openvino.PartialShape(_free(example.shape, conversion))
                 for port, example in zip(converted.inputs, conversion.examples, strict=True)
             }
         )
@@ -154,6 +157,13 @@ class OpenVinoRuntime:
             _digest_of_code(),
         )
         return sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _free(shape: Sequence[int], conversion: Conversion) -> list[int]:
+    """An input's shape, -1 where any size is taken."""
+    if conversion.takes_any_sides:
+        return [-1, shape[1], -1, -1]
+    return [-1, *shape[1:]]
 
 
 def _import_openvino() -> ModuleType:

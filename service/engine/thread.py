@@ -26,6 +26,6 @@ class EngineThread:
     def abandon(self) -> None:
         """Wait no more for the work that runs: it may hang in the device for ever.
 
-        The interpreter still waits for the thread when it ends by itself; see `service.cli`.
+        The interpreter still waits for the thread when it ends by itself; see `service.server`.
         """
         self._is_abandoned = True

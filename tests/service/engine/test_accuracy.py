@@ -16,11 +16,12 @@ from service.engine.accuracy import (
     psnr_db,
     sample_faces,
 )
-from service.engine.base import Engine, UpscaledImage
+from service.engine.base import Engine, FacesInTile, UpscaledImage
 from service.engine.loading import load_engine
 from service.errors import EngineUnavailableError
 from service.settings import Settings
-from tests.fakes import NearestEngine, emotion_reading, served_classifier
+from tests.fakes import NearestEngine, emotion_reading, served_classifier, served_detector
+from tests.service.photo.drawn import square
 from tests.service.support import as_array, plain
 
 X4 = "affectsrnet-x4@1"
@@ -61,6 +62,32 @@ def test_engine_that_is_off_is_refused_with_its_number() -> None:
         EngineUnavailableError, match=r"built-in faces: 48\.1 dB .* 50 is the least"
     ):
         check_accuracy(ShiftedEngine(1), ShiftedEngine(0))
+
+
+def finding(*, left: float | None) -> NearestEngine:
+    """An engine that finds a face there in every tile, or none."""
+    engine = NearestEngine(detector=served_detector())
+    proposals = () if left is None else (square(left, 32, 32),)
+    engine.faces_in = lambda tile: FacesInTile(proposals=proposals)
+    return engine
+
+
+@pytest.mark.parametrize(
+    ("left", "says"),
+    [
+        (33.0, r"face-detector@1: a built-in face is found 1\.0 px from where the reference"),
+        (float("nan"), "is found nan px from where"),
+        (None, "is found inf px from where"),
+    ],
+)
+def test_engine_that_finds_faces_elsewhere_is_refused(left: float | None, says: str) -> None:
+    with pytest.raises(EngineUnavailableError, match=says):
+        check_accuracy(finding(left=left), finding(left=32))
+
+
+def test_engine_may_find_a_face_a_little_off_and_what_the_reference_does_not() -> None:
+    check_accuracy(finding(left=32.4), finding(left=32))
+    check_accuracy(finding(left=32), finding(left=None))
 
 
 def test_company_that_changes_a_face_is_refused() -> None:
