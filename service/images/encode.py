@@ -15,6 +15,8 @@ _JPEG_QUALITY = 95
 _WEBP_QUALITY = 95
 # Level 1 writes a 512 px image in 30 ms where Pillow's default of 6 takes 190 ms, for 10 % more.
 _PNG_LEVEL = 1
+# Rows that are blended at a time: of a whole photo the fractions would take a gigabyte.
+_BAND_PX = 256
 
 
 def encode_image(rgb: RgbImage, media_type: MediaType, *, alpha: AlphaMask | None = None) -> bytes:
@@ -44,6 +46,9 @@ def _with_alpha(rgb: RgbImage, alpha: AlphaMask | None) -> Image.Image:
 
 
 def _on_white(rgb: RgbImage, alpha: AlphaMask) -> RgbImage:
-    share = alpha[..., None].astype(np.float32) / 255
-    blended: RgbImage = np.rint(rgb * share + 255 * (1 - share)).astype(np.uint8)
+    blended = np.empty_like(rgb)
+    for top in range(0, len(rgb), _BAND_PX):
+        band = slice(top, top + _BAND_PX)
+        share = alpha[band, :, None].astype(np.float32) / 255
+        blended[band] = np.rint(rgb[band] * share + 255 * (1 - share)).astype(np.uint8)
     return blended
