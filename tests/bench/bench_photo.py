@@ -1,28 +1,30 @@
 """What a photo costs: ten faces in one against ten lone crops, and the memory of 12 megapixels.
 
-    python -m tests.bench.bench_photo [--rounds 5] [--faces 10] [--scale 4] [--skip-memory]
+    python -m tests.bench.bench_photo [--rounds 9] [--faces 10] [--scale 4 8] [--skip-memory]
 
-The faces are the sample face; lone crops are cut as the photo's are and sent at once, so that both
-fill the same batches. Rounds alternate, and medians are told. Memory is that of a process of its
-own, which serves one photo of 4000 x 3000 px with `factor=2` after it has served a small one.
+The faces are the sample face, with the room around each that people in a group have; lone crops are
+sent at once, so that both fill the same batches. Rounds alternate, and medians are told. Memory is
+that of a process of its own, which serves one photo of 4000 x 3000 px with `factor=2` after it has
+served a small one.
 """
 
 import argparse
 import asyncio
 import io
-import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 
 import numpy as np
 from PIL import Image
 
-from model_store.store import ModelStore
-from service.engine.torch_engine import load_torch_engine
-from service.engine_room import StageTimes, open_engine_room
+from service.app import open_store
+from service.engine.loading import load_engine
+from service.engine.memory_limit import read_process_memory, reset_peak
+from service.engine_room import EngineRoom, StageTimes, open_engine_room
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.photo import PhotoFile, PhotoOrder, PhotoPipeline
@@ -36,85 +38,97 @@ _LARGE = (4000, 3000)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--faces", type=int, default=10)
-    parser.add_argument("--scale", type=int, choices=(4, 8), default=4)
+    parser.add_argument("--scale", type=int, nargs="+", choices=(4, 8), default=[4, 8])
     parser.add_argument("--skip-memory", action="store_true")
-    parser.add_argument("--memory-of", choices=("small", "large"), help=argparse.SUPPRESS)
+    parser.add_argument("--memory-only", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    if options.memory_of:
-        asyncio.run(_serve_for_memory(options.memory_of))
+    if options.memory_only:
+        asyncio.run(_measure_memory())
         return
     asyncio.run(_compare(options.rounds, options.faces, options.scale))
     if not options.skip_memory:
-        small, large = (_peak_mib(size) for size in ("small", "large"))
-        print(f"peak memory: {small} MiB after a small photo, {large} MiB after {_LARGE} px x 2")
+        command = [sys.executable, "-m", "tests.bench.bench_photo", "--memory-only"]
+        subprocess.run(command, check=True, cwd=ROOT)
 
 
-async def _compare(rounds: int, num_faces: int, scale: int) -> None:
-    side_px = _SIDE_PX[scale]
-    photo = _as_png(_draw_photo(num_faces, side_px, size=(16 * side_px, 8 * side_px)))
-    crop = _as_png(_sample_face(side_px))
+async def _compare(rounds: int, num_faces: int, scales: Sequence[int]) -> None:
     settings = Settings()
+    async with _open_room(settings) as room:
+        for scale in scales:
+            await _compare_scale(room, settings, rounds, num_faces, scale)
+
+
+async def _compare_scale(
+    room: EngineRoom, settings: Settings, rounds: int, num_faces: int, scale: int
+) -> None:
+    side_px = _SIDE_PX[scale]
+    photo = _as_png(_draw_photo(num_faces, side_px, size=_photo_size(side_px)))
+    crop = _as_png(_sample_face(side_px))
     photo_seconds: list[float] = []
     crop_seconds: list[float] = []
     stages: list[dict[str, float]] = []
-    async with open_engine_room(
-        settings,
-        lambda: load_torch_engine(ModelStore(), settings),
-        metrics=Metrics(max_batch_size=settings.max_batch_size),
-        lifecycle=Lifecycle(),
-    ) as room:
-        photos, crops = PhotoPipeline(room, settings), UpscalePipeline(room)
-        for number in range(rounds + 1):
-            times = StageTimes()
-            started_at = time.perf_counter()
-            result = await photos.upscale(_photo_order(photo, scale), times)
-            photo_taken = time.perf_counter() - started_at
-            assert isinstance(result, PhotoFile)
-            num_upscaled = sum(face.action == "upscaled" for face in result.fields.faces)
-            started_at = time.perf_counter()
-            await crops.upscale(_crops_order([crop] * num_upscaled, scale), StageTimes())
-            if number > 0:  # the first warms up
-                photo_seconds.append(photo_taken)
-                crop_seconds.append(time.perf_counter() - started_at)
-                stages.append(times.seconds)
+    num_upscaled = 0
+    photos, crops = PhotoPipeline(room, settings), UpscalePipeline(room)
+    for number in range(rounds + 1):
+        times = StageTimes()
+        started_at = time.perf_counter()
+        result = await photos.upscale(_photo_order(photo, scale), times)
+        photo_taken = time.perf_counter() - started_at
+        assert isinstance(result, PhotoFile)
+        num_upscaled = sum(face.action == "upscaled" for face in result.fields.faces)
+        started_at = time.perf_counter()
+        await crops.upscale(_crops_order([crop] * num_upscaled, scale), StageTimes())
+        if number > 0:  # the first warms up
+            photo_seconds.append(photo_taken)
+            crop_seconds.append(time.perf_counter() - started_at)
+            stages.append(times.seconds)
     taken, alone = statistics.median(photo_seconds), statistics.median(crop_seconds)
-    print(f"x{scale}: a photo with {num_upscaled} of {num_faces} faces found")
+    width, height = _photo_size(side_px)
+    print(f"x{scale}: a photo of {width} x {height} px, {num_upscaled} of {num_faces} faces found")
     print(f"  photo {taken * 1000:.0f} ms, {num_upscaled} lone crops {alone * 1000:.0f} ms")
     print(f"  rate of the faces against lone crops: {alone / taken:.2f}")
     for stage in ("decode", "detect", "paste", "encode"):
         print(f"  {stage} {statistics.median(s[stage] for s in stages) * 1000:.0f} ms")
-    without = taken - statistics.median(s["detect"] for s in stages)
-    print(f"  without the search for faces: {alone / without:.2f}")
 
 
-async def _serve_for_memory(size: str) -> None:
+async def _measure_memory() -> None:
     settings = Settings()
-    photos = [_draw_photo(4, 32, size=(512, 256))]
-    if size == "large":
-        photos.append(_draw_photo(10, 200, size=_LARGE))
-    async with open_engine_room(
+    small = _as_png(_draw_photo(4, 32, size=(512, 256)))
+    large = _as_png(_draw_photo(10, 200, size=_LARGE))
+    async with _open_room(settings) as room:
+        await _serve(room, settings, small)
+        reset_peak()
+        before = read_process_memory()
+        await _serve(room, settings, large)
+        after = read_process_memory()
+    if before is None or after is None:
+        print("peak memory: not told by this system")
+        return
+    print(
+        f"memory: {before.resident >> 20} MiB when a small photo has been served; at most "
+        f"{after.peak >> 20} MiB ({(after.peak - before.resident) >> 20} more) while one of "
+        f"{_LARGE[0]} x {_LARGE[1]} px is made {2 * _LARGE[0]} x {2 * _LARGE[1]}"
+    )
+
+
+async def _serve(room: EngineRoom, settings: Settings, photo: bytes) -> None:
+    order = PhotoOrder(image=photo, media_type="image/jpeg", wants_readout=True)
+    assert isinstance(await PhotoPipeline(room, settings).upscale(order, StageTimes()), PhotoFile)
+
+
+def _open_room(settings: Settings) -> AbstractAsyncContextManager[EngineRoom]:
+    return open_engine_room(
         settings,
-        lambda: load_torch_engine(ModelStore(), settings),
+        lambda: load_engine(open_store(settings), settings),
         metrics=Metrics(max_batch_size=settings.max_batch_size),
         lifecycle=Lifecycle(),
-        warm_up=False,
-    ) as room:
-        for photo in photos:
-            data = _as_png(photo)
-            del photo
-            result = await PhotoPipeline(room, settings).upscale(
-                PhotoOrder(image=data, media_type="image/jpeg", wants_readout=True), StageTimes()
-            )
-            assert isinstance(result, PhotoFile)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+    )
 
 
-def _peak_mib(size: str) -> int:
-    command = [sys.executable, "-m", "tests.bench.bench_photo", "--memory-of", size]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    return int(done.stdout)
+def _photo_size(side_px: int) -> tuple[int, int]:
+    return 16 * side_px, 8 * side_px
 
 
 def _photo_order(photo: bytes, scale: int) -> PhotoOrder:

@@ -15,13 +15,17 @@ from tests.service.support import as_file, noise
 
 pytestmark = pytest.mark.e2e
 
-# So many that a slow test still interrupts them: this process may not run for a second or two.
-NUM_IMAGES = 400
-# Where this test runs in a shell's background, its processes are born deaf to Ctrl-C.
-LISTENING = """
-import signal, sys
+# One after the other they take three seconds: time enough for a slow test to interrupt them.
+NUM_IMAGES = 60
+# Tiny networks are done at once; others take about this long. And where this test runs in a shell's
+# background, its processes are born deaf to Ctrl-C.
+SLOW_AND_LISTENING = """
+import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from service.cli import main
+from service.upscale_files.outputs import FolderOutput
+write = FolderOutput.write
+FolderOutput.write = lambda *arguments: (write(*arguments), time.sleep(0.05))[0]
 sys.exit(main())
 """
 
@@ -40,10 +44,10 @@ def test_ctrl_c_leaves_whole_files_and_the_next_run_goes_on(
     (tmp_path / "in").mkdir()
     for seed in range(NUM_IMAGES):
         (tmp_path / "in" / f"{seed}.png").write_bytes(as_file(noise(16, 16, seed=seed)))
-    command = ["upscale", str(tmp_path / "in"), str(tmp_path / "out")]
+    command = ["upscale", "--workers", "1", str(tmp_path / "in"), str(tmp_path / "out")]
 
     with subprocess.Popen(
-        [sys.executable, "-c", LISTENING, *command],
+        [sys.executable, "-c", SLOW_AND_LISTENING, *command],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,5 +1,6 @@
 """Small video files made on the spot."""
 
+import itertools
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -37,11 +38,10 @@ def write_clip(
         audio_seconds: length of the tone; none at 0.
         codec: of the picture.
     """
-    frames = list(frames)
-    height, width = frames[0].shape[:2]
-    times = (
-        list(pts) if pts is not None else [int(k / rate / TIME_BASE) for k in range(len(frames))]
-    )
+    waiting = iter(frames)
+    first = next(waiting)
+    height, width = first.shape[:2]
+    times = (int(k / rate / TIME_BASE) for k in itertools.count()) if pts is None else pts
     with av.open(str(path), "w") as container:
         video = container.add_stream(codec, rate=rate, options={"crf": "12", "g": "5"})
         assert isinstance(video, VideoStream)
@@ -50,7 +50,7 @@ def write_clip(
         if rotation:
             video.set_display_rotation(rotation)
         audio = container.add_stream("aac", rate=16000) if audio_seconds else None
-        for rgb, at in zip(frames, times, strict=True):
+        for rgb, at in zip(itertools.chain([first], waiting), times, strict=pts is not None):
             frame = VideoFrame.from_ndarray(rgb, format="rgb24")
             frame.pts, frame.time_base = at, TIME_BASE
             container.mux(video.encode(frame))
