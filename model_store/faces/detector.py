@@ -8,6 +8,7 @@ where its features are more exactly.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -72,36 +73,53 @@ class FaceDetector:
         self._network = network
         self._landmarker = landmarker
 
-    @torch.inference_mode()
     def detect(self, pictures: Tensor) -> list[list[FaceProposal]]:
         """Find faces in (N, 3, H, W) float RGB pictures in [0, 1]; H and W multiples of 32.
 
         Returns:
             The proposals in each picture, the likeliest first; those that are hardly faces, too.
         """
-        maps = self._network(pictures)
-        return [
-            self._look_closer(picture, _propose(maps, index))
-            for index, picture in enumerate(pictures)
-        ]
+        (found,) = self.detect_in_batches([pictures])
+        return found
 
-    def _look_closer(self, picture: Tensor, proposals: "list[_Proposal]") -> list[FaceProposal]:
-        if not proposals:
-            return []
-        fits = [fit_similarity(_KEYPOINT_TEMPLATE, p.keypoints[:4]) for p in proposals]
-        prediction = self._landmarker(_cut_crops(picture, fits))
-        confidences = prediction.confidence.float().tolist()
-        meshes = prediction.landmarks.float().cpu().numpy()
+    @torch.inference_mode()
+    def detect_in_batches(self, batches: Sequence[Tensor]) -> list[list[list[FaceProposal]]]:
+        """Do as `detect` for batches of different sizes; the Landmarker sees all of them at once.
+
+        Returns:
+            By batch and picture.
+        """
+        proposals = []
+        for batch in batches:
+            maps = self._network(batch)
+            proposals += [_propose(maps, index) for index in range(len(batch))]
+        pictures = [picture for batch in batches for picture in batch]
+        found = iter(self._look_closer(pictures, proposals))
+        return [list(islice(found, len(batch))) for batch in batches]
+
+    def _look_closer(
+        self, pictures: Sequence[Tensor], proposals: "Sequence[Sequence[_Proposal]]"
+    ) -> list[list[FaceProposal]]:
+        """Judge the proposals of each picture."""
+        fits = [
+            [fit_similarity(_KEYPOINT_TEMPLATE, one.keypoints[:4]) for one in in_picture]
+            for in_picture in proposals
+        ]
+        crops = [_cut_crops(*pair) for pair in zip(pictures, fits, strict=True) if pair[1]]
+        if not crops:
+            return [[] for _ in pictures]
+        prediction = self._landmarker(torch.cat(crops))
+        judged = zip(
+            prediction.confidence.float().tolist(),
+            prediction.landmarks.float().cpu().numpy(),
+            strict=True,
+        )
         return [
-            FaceProposal(
-                box=proposal.box,
-                crop_to_picture=_refine(fit, mesh, confidence=confidence),
-                score=proposal.score,
-                confidence=confidence,
-            )
-            for proposal, fit, mesh, confidence in zip(
-                proposals, fits, meshes, confidences, strict=True
-            )
+            [
+                _judged(proposal, fit, *next(judged))
+                for proposal, fit in zip(in_picture, fits_of_picture, strict=True)
+            ]
+            for in_picture, fits_of_picture in zip(proposals, fits, strict=True)
         ]
 
 
@@ -110,6 +128,17 @@ class _Proposal:
     box: tuple[float, float, float, float]
     keypoints: Points  # (6, 2)
     score: float
+
+
+def _judged(
+    proposal: _Proposal, fit: Similarity, confidence: float, mesh: npt.NDArray[np.float32]
+) -> FaceProposal:
+    return FaceProposal(
+        box=proposal.box,
+        crop_to_picture=_refine(fit, mesh, confidence=confidence),
+        score=proposal.score,
+        confidence=confidence,
+    )
 
 
 def _propose(maps: FaceMaps, index: int) -> list[_Proposal]:

@@ -29,10 +29,13 @@ class FaceFinder:
         places: dict[tuple[int, ...], list[int]] = {}
         for index, tile in enumerate(tiles):
             places.setdefault(tile.shape, []).append(index)
-        for indices in places.values():
-            batch = images_to_tensor([tiles[index] for index in indices]).to(self.device)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.is_reduced):
-                proposals = self.detector.detect(batch)
-            for index, proposed in zip(indices, proposals, strict=True):
+        batches = [
+            images_to_tensor([tiles[index] for index in indices]).to(self.device)
+            for indices in places.values()
+        ]
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.is_reduced):
+            proposals = self.detector.detect_in_batches(batches)
+        for indices, in_batch in zip(places.values(), proposals, strict=True):
+            for index, proposed in zip(indices, in_batch, strict=True):
                 found[index] = proposed
         return [FacesInTile(proposals=tuple(proposed)) for proposed in found]

@@ -68,6 +68,10 @@ def load_engine(
             logger.warning("engine %s is passed over: %s", candidate.title, error)
             continue
         logger.info("engine %s on %s", candidate.title, device)
+        if candidate.name == "openvino":
+            # It has threads of its own; torch's would wait for each other at the little that is
+            # left to torch.
+            torch.set_num_threads(1)
         return engine
     reasons = "; ".join(f"{title}: {reason}" for title, reason in passed_over.items())
     raise StartupError(

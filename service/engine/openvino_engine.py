@@ -43,7 +43,7 @@ def openvino_engine(
         models: on the CPU.
         runtime: compiles.
         open_finder: called with the landmarker on OpenVINO.
-        dtype: arithmetic of the networks that upscale; others compute in float32.
+        dtype: arithmetic of the networks; landmarks and expressions are computed in float32.
         min_confidence: below it expressions are read by the mean face.
         passed_over: see `EngineDescription`.
         max_batch_size: the largest batch to warm up.
@@ -88,7 +88,9 @@ def openvino_engine(
         on_close=finder.close,
     )
     if models.detector is not None:
-        engine.add_face_finder(openvino_face_finder(runtime, models.detector, landmarker))
+        engine.add_face_finder(
+            openvino_face_finder(runtime, models.detector, landmarker, dtype=dtype)
+        )
     return engine
 
 

@@ -6,6 +6,7 @@ into the enlarged photo -> encode. What takes a processor's time runs in the cod
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import chain
 from typing import TypeVar
 
 from model_store.faces.finding import (
@@ -124,14 +125,10 @@ class PhotoPipeline:
             return faces_of_tile(tile, found.proposals)
 
         with self._room.timed("detect", times):
-            found: list[PhotoFace] = []
-            for level in levels:
-                tiles = await self._room.compute(
-                    lambda level=level: list(cut_tiles(image.rgb, [level]))  # type: ignore[misc]
-                )
-                for faces in await self._for_each(tiles, find):
-                    found += faces
-            return merge_faces(found, min_face_px=0)
+            # All levels at once: small tiles share batches.
+            tiles = await self._room.compute(lambda: list(cut_tiles(image.rgb, levels)))
+            found = chain.from_iterable(await self._for_each(tiles, find))
+            return merge_faces(list(found), min_face_px=0)
 
     async def _upscale_faces(
         self,
@@ -142,13 +139,17 @@ class PhotoPipeline:
     ) -> list[FinishedFace]:
         """Upscale what is planned to be, in batches with other requests' faces."""
 
-        async def upscale(face: PlannedFace) -> FinishedFace:
-            if face.model is None:
+        def cut() -> list[RgbImage | None]:
+            return [
+                None if face.model is None else cut_crop(image.rgb, face.face.crop_to_photo)
+                for face in planned
+            ]
+
+        async def upscale(wanted: tuple[PlannedFace, RgbImage | None]) -> FinishedFace:
+            face, crop = wanted
+            if face.model is None or crop is None:
                 return FinishedFace(planned=face, upscaled=None)
             try:
-                crop = await self._room.compute(
-                    lambda: cut_crop(image.rgb, face.face.crop_to_photo)
-                )
                 upscaled = await self._room.upscale(
                     crop,
                     face.model,
@@ -162,7 +163,9 @@ class PhotoPipeline:
                 return FinishedFace(planned=_given_up(face, error), upscaled=None)
             return FinishedFace(planned=face, upscaled=upscaled)
 
-        return await self._for_each(planned, upscale)
+        # All are cut before the first is queued, so that they fill batches.
+        crops = await self._room.compute(cut)
+        return await self._for_each(zip(planned, crops, strict=True), upscale)
 
     async def _compose(
         self,

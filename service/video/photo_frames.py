@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections.abc import Sequence
-from functools import partial
+from itertools import chain
 
 import numpy as np
 from PIL import Image
@@ -129,12 +129,10 @@ class PhotoFrames:
             min_face_px=MIN_LOOKED_FOR_PX,
             max_level_pixels=self._settings.max_detection_pixels,
         )
-        found: list[PhotoFace] = []
-        for level in levels:
-            for tile in await self._room.compute(partial(_tiles_of, frame, level)):
-                found += await self._find(tile)
+        tiles = await self._room.compute(lambda: list(cut_tiles(frame, levels)))
+        found = chain.from_iterable(await asyncio.gather(*map(self._find, tiles)))
         room_left = self._settings.max_faces_per_photo - len(self.tracks.present)
-        return merge_faces(found, min_face_px=0)[: max(0, room_left)]
+        return merge_faces(list(found), min_face_px=0)[: max(0, room_left)]
 
     async def _find(self, tile: Tile) -> list[PhotoFace]:
         found = await self._room.find_faces(tile.pixels, deadline=math.inf, times=StageTimes())
@@ -185,10 +183,6 @@ class PhotoFrames:
                     strength=self._options.strength * track.presence,
                 )
         return enlarged
-
-
-def _tiles_of(frame: RgbImage, level: Level) -> list[Tile]:
-    return list(cut_tiles(frame, [level]))
 
 
 def _moved(face: PhotoFace, x: float, y: float) -> PhotoFace:

@@ -88,7 +88,7 @@ async def _compare_scale(
     width, height = _photo_size(side_px)
     print(f"x{scale}: a photo of {width} x {height} px, {num_upscaled} of {num_faces} faces found")
     print(f"  photo {taken * 1000:.0f} ms, {num_upscaled} lone crops {alone * 1000:.0f} ms")
-    print(f"  rate of the faces against lone crops: {alone / taken:.2f}")
+    print(f"  rate of the faces against lone crops: {alone / taken:.2f}", flush=True)
     for stage in ("decode", "detect", "paste", "encode"):
         print(f"  {stage} {statistics.median(s[stage] for s in stages) * 1000:.0f} ms")
 

@@ -30,7 +30,9 @@ def networks() -> tuple[BlazeFace, Landmarker]:
 
 def open_finder(networks: tuple[BlazeFace, Landmarker], cache: Path) -> FaceFinder:
     runtime = OpenVinoRuntime(num_threads=1, cache=GraphCache(cache))
-    return openvino_face_finder(runtime, (served_detector(), networks[0]), networks[1])
+    return openvino_face_finder(
+        runtime, (served_detector(), networks[0]), networks[1], dtype="float32"
+    )
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from service.video.photo_frames import PhotoFrames
 
 pytestmark = pytest.mark.anyio
 
-NUM_FRAMES = 9
+NUM_FRAMES = 7
 # By then the filters have seen what is there.
 FIRST_MEASURED = 3
 NOISE_LEVELS = 1.5
