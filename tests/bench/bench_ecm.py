@@ -5,8 +5,9 @@
 Each alternating round by round, so that a busy machine hurts all alike:
 - bare classifier: `Engine.read_emotions` (landmarks, alignment, classifier) on decoded images in a
   process of its own, in full batches;
-- service: `affectsr serve` in another process, one JPEG pair a request over loopback, as many
-  requests under way as a batch has images, which is two batches;
+- service: `affectsr serve` in another process, JPEG pairs over loopback: one a request, and
+  eight; as many pairs under way as a batch has images, which is two batches, and two requests at
+  the least;
 - upscaling by the same service, with the readout and without;
 - adding one pair to an empty set and to one of a million pairs, in memory and in a redis-server of
   its own.
@@ -23,6 +24,7 @@ import statistics
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import cycle
 from multiprocessing.connection import Connection
 
 import numpy as np
@@ -49,6 +51,7 @@ _NUM_UPSCALED = 32
 _NUM_ADDITIONS = 300
 _MILLION = 1_000_000
 _DISTINCT_PAIRS = 5_000
+_PAIRS_A_REQUEST = (1, 8)
 _CLASSIFIER = SetClassifier(reference="bench@1", sha256="0" * 64)
 
 
@@ -86,24 +89,32 @@ def _serve_measurements(connection: Connection, settings: Settings) -> None:
 async def _compare_rates(options: argparse.Namespace, settings: Settings) -> None:
     service, bare = Service(options.port), BareClassifier(settings)
     images = [noise(_SIDE_PX, _SIDE_PX, seed=seed) for seed in range(2 * options.pairs)]
-    requests = [_pair_request(*images[at : at + 2]) for at in range(0, len(images), 2)]
-    bare_rates, service_rates = [], []
+    requests = {count: _pair_requests(images, count) for count in _PAIRS_A_REQUEST}
+    bare_rates: list[float] = []
+    service_rates: dict[int, list[float]] = {count: [] for count in _PAIRS_A_REQUEST}
     upscaled: dict[tuple[int, str], list[float]] = {}
     try:
         await service.wait_until_ready()
         for _ in range(options.rounds):
             bare_rates.append(options.pairs / bare.seconds(images))
-            service_rates.append(await _rate(service, requests, settings))
+            for count, bodies in requests.items():
+                under_way = max(2, settings.max_batch_size // count)
+                rate = await _rate(service, bodies, under_way)
+                service_rates[count].append(count * rate)
             for scale in (4, 8):
                 for readout in ("none", "expression"):
-                    rate = await _rate(service, _upscalings(scale, readout), settings)
+                    rate = await _rate(
+                        service, _upscalings(scale, readout), settings.max_batch_size
+                    )
                     upscaled.setdefault((scale, readout), []).append(rate)
     finally:
         bare.close()
         service.close()
-    ours, theirs = statistics.median(service_rates), statistics.median(bare_rates)
-    print("\n| bare classifier | /v1/ecm | ratio |\n|---|---|---|")
-    print(f"| {theirs:.2f} pairs/s | {ours:.2f} pairs/s | {ours / theirs:.2f} |")
+    theirs = statistics.median(bare_rates)
+    print("\n| pairs a request | bare classifier | /v1/ecm | ratio |\n|---|---|---|---|")
+    for count, rates in service_rates.items():
+        ours = statistics.median(rates)
+        print(f"| {count} | {theirs:.2f} pairs/s | {ours:.2f} pairs/s | {ours / theirs:.2f} |")
     print("\n| scale | without readout | with readout | ratio |\n|---|---|---|---|")
     for scale in (4, 8):
         without, with_it = (
@@ -115,17 +126,23 @@ async def _compare_rates(options: argparse.Namespace, settings: Settings) -> Non
         )
 
 
-async def _rate(service: Service, requests: Sequence[bytes], settings: Settings) -> float:
+async def _rate(service: Service, requests: Sequence[bytes], num_connections: int) -> float:
     started_at = time.perf_counter()
-    await service.measure(requests, num_connections=settings.max_batch_size)
+    await service.measure(requests, num_connections=num_connections)
     return len(requests) / (time.perf_counter() - started_at)
 
 
-def _pair_request(original: RgbImage, super_resolved: RgbImage) -> bytes:
+def _pair_requests(images: Sequence[RgbImage], num_pairs: int) -> list[bytes]:
+    """Requests that compare each image with the next, ``num_pairs`` pairs in each."""
+    size = 2 * num_pairs
+    return [_pair_request(images[at : at + size]) for at in range(0, len(images), size)]
+
+
+def _pair_request(images: Sequence[RgbImage]) -> bytes:
     parts = [
         b'--bench\r\nContent-Disposition: form-data; name="%s"; filename="x"\r\n\r\n%s\r\n'
         % (name, as_file(image, "JPEG", quality=95))
-        for name, image in ((b"original", original), (b"super_resolved", super_resolved))
+        for name, image in zip(cycle((b"original", b"super_resolved")), images, strict=False)
     ]
     body = b"".join(parts) + b"--bench--\r\n"
     return post_request("/v1/ecm", body, content_type="multipart/form-data; boundary=bench")
