@@ -48,11 +48,17 @@ def read(path: Path) -> RgbImage:
     return as_array(path.read_bytes())
 
 
+def read_lr_face(samples: Path, name: str) -> RgbImage:
+    scale = ModelStore().resolve(name).scale
+    assert scale is not None
+    return read(samples / f"face_{128 // scale}px.png")
+
+
 @pytest.mark.parametrize("name", UPSCALERS)
 def test_bfloat16_is_as_good_as_the_reference(
     name: str, engines: dict[str, Engine], samples: Path
 ) -> None:
-    face = read(samples / f"face_{32 if name.endswith('x4') else 16}px.png")
+    face = read_lr_face(samples, name)
     results = [upscaled(engine, name, face).rgb for engine in engines.values()]
     # Both rounded to 8 bits, which by itself is 59 dB; the gate for the arithmetic is 50.
     assert psnr(*results) >= 50
@@ -62,7 +68,7 @@ def test_bfloat16_is_as_good_as_the_reference(
 def test_sample_face_is_nearer_to_its_original_than_by_bicubic(
     name: str, engines: dict[str, Engine], samples: Path
 ) -> None:
-    face = read(samples / f"face_{32 if name.endswith('x4') else 16}px.png")
+    face = read_lr_face(samples, name)
     original = read(samples / "face_128px.png")
     bicubic = Image.fromarray(face).resize((128, 128), Image.Resampling.BICUBIC)
     result = upscaled(engines["float32"], name, face)
