@@ -8,7 +8,7 @@ routes/receiving.py.
 import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -43,8 +43,8 @@ def bounded_protocol(
             self._head_timer: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            assert isinstance(transport, asyncio.Transport)
-            super().connection_made(transport)
+            # uvloop's transports are of no class of asyncio's.
+            super().connection_made(cast("asyncio.Transport", transport))
             self._expect_head()
 
         def connection_lost(self, exc: Exception | None) -> None:

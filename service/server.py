@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import math
 import os
@@ -115,6 +116,7 @@ class SignalledServer(uvicorn.Server):
                     self.config.port,
                 )
             raise
+        _spare_what_stays()
         for server in self.servers:
             for listener in server.sockets:
                 host, port = listener.getsockname()[:2]
@@ -173,6 +175,16 @@ def _end_for_lack_of_memory(reason: str) -> None:
     logger.error("cannot start: %s", reason)
     logging.shutdown()
     os._exit(EXIT_NO_START)
+
+
+def _spare_what_stays() -> None:
+    """Keep the garbage collector from walking over modules and models again and again.
+
+    They are half a million objects that stay to the end; a walk over them stops every request for
+    its time, some hundred milliseconds.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _end_process(reason: str, status: int = 0) -> NoReturn:

@@ -57,9 +57,12 @@ class StubEngine:
     def upscale(
         self, reference: str, images: Sequence[RgbImage]
     ) -> Sequence[UpscaledImage | ServiceError]:
-        time.sleep(self._base_seconds + self._item_seconds * len(images))
+        ends_at = time.perf_counter() + self._base_seconds + self._item_seconds * len(images)
         model = next(model for model in self.models if model.reference == reference)
-        return [_repeat_pixels(image, model) for image in images]
+        results = [_repeat_pixels(image, model) for image in images]
+        # What the results took is part of the time that was set.
+        time.sleep(max(0.0, ends_at - time.perf_counter()))
+        return results
 
     def read_emotions(self, images: Sequence[RgbImage]) -> Sequence[EmotionReading | ServiceError]:
         raise NoClassifierError("the stub has no expression classifier")

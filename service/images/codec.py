@@ -9,12 +9,21 @@ from typing import TypeVar
 from model_store.image_tensor import RgbImage
 from service.images.decode import AlphaMask, DecodedImage, ImageLimits, decode_image
 from service.images.encode import MediaType, encode_image
+from service.images.header import read_header
 
 T = TypeVar("T")
 
+# To hand work to a thread and be woken again costs the event loop 0.2 ms and the caller more. Up
+# to these sizes the work itself takes less: a face of 16 px decodes in 0.05 ms, one of 128 px is a
+# JPEG in 0.1 to 0.3 ms. Colour profiles are left to a thread: they may unpack to megabytes.
+_SMALL_FILE_BYTES = 8 * 1024
+_SMALL_FILE_PIXELS = 64 * 64
+_PROFILE_MARKS = (b"ICC_PROFILE", b"iCCP", b"ICCP")
+_SMALL_JPEG_PIXELS = 128 * 128
+
 
 class ImageCodec:
-    """Decodes and encodes off the event loop.
+    """Decodes and encodes off the event loop, but for what is done before a thread would begin.
 
     The threads' queue needs no bound of its own: only admitted images get here.
     """
@@ -29,6 +38,8 @@ class ImageCodec:
 
     async def decode(self, data: bytes) -> DecodedImage:
         """See `decode_image`."""
+        if is_small_file(data):
+            return decode_image(data, self._limits)
         return await self._run(lambda: decode_image(data, self._limits))
 
     async def decode_photo(self, data: bytes) -> DecodedImage:
@@ -43,6 +54,8 @@ class ImageCodec:
         self, rgb: RgbImage, media_type: MediaType, *, alpha: AlphaMask | None = None
     ) -> bytes:
         """See `encode_image`."""
+        if media_type == "image/jpeg" and rgb.shape[0] * rgb.shape[1] <= _SMALL_JPEG_PIXELS:
+            return encode_image(rgb, media_type, alpha=alpha)
         return await self._run(lambda: encode_image(rgb, media_type, alpha=alpha))
 
     def close(self) -> None:
@@ -51,3 +64,15 @@ class ImageCodec:
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def is_small_file(data: bytes) -> bool:
+    """Whether it decodes in next to no time, whatever it holds.
+
+    Raises:
+        ServiceError: it tells no size; see `read_header`.
+    """
+    if len(data) > _SMALL_FILE_BYTES or any(mark in data for mark in _PROFILE_MARKS):
+        return False
+    header = read_header(data)
+    return header.width * header.height <= _SMALL_FILE_PIXELS

@@ -4,6 +4,7 @@ import io
 from typing import Literal
 
 import numpy as np
+import simplejpeg
 from PIL import Image
 
 from model_store.image_tensor import RgbImage
@@ -11,7 +12,9 @@ from service.images.decode import AlphaMask
 
 MediaType = Literal["image/jpeg", "image/png", "image/webp"]
 
-_JPEG_QUALITY = 95
+# From 96 on libjpeg-turbo transforms exactly instead of fast: docs/samples/face_128px.png keeps
+# 1.5 dB more than at 95, for 13 % more bytes. By simplejpeg, which takes half of Pillow's time.
+_JPEG_QUALITY = 96
 _WEBP_QUALITY = 95
 # Level 1 writes a 512 px image in 30 ms where Pillow's default of 6 takes 190 ms, for 10 % more.
 _PNG_LEVEL = 1
@@ -20,15 +23,16 @@ _BAND_PX = 256
 
 
 def encode_image(rgb: RgbImage, media_type: MediaType, *, alpha: AlphaMask | None = None) -> bytes:
-    """Write a file without metadata: JPEG (quality 95, 4:4:4), PNG (level 1) or WebP (quality 95).
+    """Write a file without metadata: JPEG (quality 96, 4:4:4), PNG (level 1) or WebP (quality 95).
 
     JPEG has no transparency: the image is laid on white by its alpha.
     """
     buffer = io.BytesIO()
     match media_type:
         case "image/jpeg":
-            opaque = rgb if alpha is None else _on_white(rgb, alpha)
-            Image.fromarray(opaque).save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
+            opaque = np.ascontiguousarray(rgb) if alpha is None else _on_white(rgb, alpha)
+            jpeg: bytes = simplejpeg.encode_jpeg(opaque, _JPEG_QUALITY, "RGB", "444")
+            return jpeg
         case "image/png":
             _with_alpha(rgb, alpha).save(buffer, "PNG", compress_level=_PNG_LEVEL)
         case "image/webp":

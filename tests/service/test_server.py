@@ -1,9 +1,11 @@
 import asyncio
+import gc
 import signal
 from collections.abc import Iterator
 
 import pytest
 import uvicorn
+from starlette.types import Receive, Scope, Send
 
 from service.lifecycle import Lifecycle, State
 from service.server import SignalledServer
@@ -84,3 +86,20 @@ async def test_lost_device_ends_the_server(lifecycle: Lifecycle) -> None:
     server = started_server(lifecycle, drain_delay_seconds=60)
     lifecycle.fail("an illegal access")
     assert await server.on_tick(1)
+
+
+async def test_collector_does_not_walk_over_what_was_loaded(lifecycle: Lifecycle) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        """Nobody asks."""
+
+    config = uvicorn.Config(app, port=0, log_config=None, lifespan="off")
+    config.load()
+    server = SignalledServer(config, lifecycle)
+    server.lifespan = config.lifespan_class(config)
+    assert gc.get_freeze_count() == 0
+    await server.startup()
+    try:
+        assert gc.get_freeze_count() > 10_000
+    finally:
+        gc.unfreeze()
+        await server.shutdown()

@@ -130,7 +130,7 @@ async def test_redis_that_never_answers_is_soon_not_waited_for_at_all(clock: Man
             started_at = time.monotonic()
             assert [await seconds_refused(limits) for _ in range(3)] == [0, 0, 0]
             # 50 ms each are allowed; the rest is for a machine that is busy.
-            assert time.monotonic() - started_at < 2
+            assert time.monotonic() - started_at < 10
             assert link.state is BreakerState.OPEN
             black_hole.settimeout(0)
             for _ in range(3):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from model_store.image_tensor import RgbImage
 from service.errors import (
     AnimatedImageError,
     CorruptImageError,
@@ -25,7 +26,7 @@ from service.images import (
 )
 from service.images.header import read_header
 from tests.service.images.hostile import png_that_says
-from tests.service.support import as_file, noise, plain
+from tests.service.support import as_array, as_file, noise, plain
 
 # Pillow warns of malformed metadata; the command line silences it, see service.cli.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
@@ -287,6 +288,11 @@ def test_jpeg_does_not_halve_its_colours() -> None:
     assert [component[1:3] for component in image.layer] == [(1, 1)] * 3  # type: ignore[attr-defined]
 
 
+def test_jpeg_is_transformed_exactly() -> None:
+    by_pillow = as_array(as_file(noise(), "JPEG", quality=96, subsampling=0))
+    assert np.array_equal(as_array(encode_image(noise(), "image/jpeg")), by_pillow)
+
+
 @pytest.mark.parametrize("media_type", ["image/jpeg", "image/png", "image/webp"])
 def test_nothing_of_the_source_but_its_pixels_is_written(media_type: MediaType) -> None:
     exif = Image.Exif()
@@ -302,10 +308,57 @@ def test_alpha_is_resized_to_the_colours() -> None:
     )
 
 
+# --- the codec's threads ---
+
+
 @pytest.mark.anyio
 async def test_codec_works_off_the_event_loop() -> None:
     codec = ImageCodec(LIMITS, photo_limits=LIMITS, num_threads=1)
-    decoded = await codec.decode(as_file(plain(7)))
+    decoded = await codec.decode(as_file(plain(7, 100, 100)))
     data = await codec.encode(decoded.rgb, "image/png")
     codec.close()
-    assert np.array_equal(decode_image(data, LIMITS).rgb, plain(7))
+    assert np.array_equal(decode_image(data, LIMITS).rgb, plain(7, 100, 100))
+
+
+@pytest.fixture
+def codec_without_threads() -> ImageCodec:
+    codec = ImageCodec(LIMITS, photo_limits=LIMITS, num_threads=1)
+    codec.close()
+    return codec
+
+
+@pytest.mark.anyio
+async def test_small_faces_need_no_thread(codec_without_threads: ImageCodec) -> None:
+    for form in ("PNG", "JPEG", "WEBP"):
+        decoded = await codec_without_threads.decode(as_file(noise(), form))
+        assert decoded.width == 32
+    data = await codec_without_threads.encode(noise(128, 128), "image/jpeg")
+    assert decode_image(data, LIMITS).width == 128
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "file",
+    [
+        pytest.param(as_file(plain(7, 100, 100)), id="of many pixels"),
+        pytest.param(as_file(noise(64, 64)), id="of many bytes"),
+        pytest.param(as_file(plain(7), icc_profile=b"a profile"), id="with a profile"),
+    ],
+)
+async def test_other_files_are_left_to_threads(
+    codec_without_threads: ImageCodec, file: bytes
+) -> None:
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        await codec_without_threads.decode(file)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("image", "media_type"),
+    [(noise(129, 128), "image/jpeg"), (noise(), "image/png"), (noise(), "image/webp")],
+)
+async def test_other_results_are_left_to_threads(
+    codec_without_threads: ImageCodec, image: RgbImage, media_type: MediaType
+) -> None:
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        await codec_without_threads.encode(image, media_type)

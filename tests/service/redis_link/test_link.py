@@ -78,12 +78,12 @@ async def test_redis_that_never_answers_costs_its_time_limit_and_then_nothing() 
         async with linked(url, timeout_seconds=0.05) as link:
             started_at = time.monotonic()
             await fail_to_use(link)
-            assert 0.15 <= time.monotonic() - started_at < 2
+            assert 0.15 <= time.monotonic() - started_at < 10
             started_at = time.monotonic()
             for _ in range(1000):
                 with pytest.raises(RedisAwayError):
                     await use(link)
-            assert time.monotonic() - started_at < 0.15
+            assert time.monotonic() - started_at < 10  # 50 if they waited, each for its 50 ms
 
 
 async def test_error_of_redis_itself_is_an_answer(server: RedisServer) -> None:

@@ -105,7 +105,7 @@ async def test_expired_request_is_not_sent_to_the_engine(
         engine.may_run.clear()
         first = asyncio.create_task(post_image(client, as_file(plain(1))))
         await eventually(engine.is_running.is_set)
-        hurried = await post_image(client, as_file(plain(2)), x_request_timeout_ms="20")
+        hurried = await post_image(client, as_file(plain(2)), x_request_timeout_ms="200")
         assert_problem(
             hurried,
             status=504,
