@@ -35,6 +35,7 @@ _INDIFFERENT = frozenset(
         "max_batch_pixels",
         "max_batch_size",
         "max_body_bytes",
+        "max_connections",
         "max_ecm_sets",
         "max_held_body_bytes",
         "max_images_per_request",

@@ -1,6 +1,6 @@
-"""Bounds for what comes before a request is one: the size of its head, and the time for it.
+"""Bounds for what comes before a request is one: connections, and its head in size and time.
 
-uvicorn has neither: whoever sends header lines without end fills its memory, and whoever sends
+uvicorn has none of them: whoever sends header lines without end fills its memory, and whoever sends
 nothing at all keeps a socket for ever. Bodies have bounds of their own, see uploads.py and
 routes/receiving.py.
 """
@@ -14,17 +14,23 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from service.open_connections import OpenConnections
+
 # As uvicorn has it for its other parser, and eight times what proxies allow. A head that comes in
 # one piece may be a few times as long.
 MAX_HEAD_BYTES = 64 * 1024
+_RETRY_AFTER_SECONDS = 5
 
 
 def bounded_protocol(
-    *, head_seconds: float, on_refusal: Callable[[int], None]
+    connections: OpenConnections, *, head_seconds: float, on_refusal: Callable[[int], None]
 ) -> type[HttpToolsProtocol]:
     """HTTP by uvicorn, but heads must arrive within so many seconds and are bounded in size.
 
-    `on_refusal` is told the status of each answer that the application does not know of.
+    Args:
+        connections: all of them; where there are too many, one without a request is closed.
+        head_seconds: for a request's head to arrive.
+        on_refusal: told the status of each answer that the application does not know of.
     """
 
     class BoundedProtocol(HttpToolsProtocol):
@@ -45,11 +51,19 @@ def bounded_protocol(
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             # uvloop's transports are of no class of asyncio's.
             super().connection_made(cast("asyncio.Transport", transport))
-            self._expect_head()
+            if connections.opened(self):
+                self._expect_head()
+            else:
+                self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
 
         def connection_lost(self, exc: Exception | None) -> None:
+            connections.closed(self)
             self._head_is_over()
             super().connection_lost(exc)
+
+        def make_room(self) -> None:
+            self._head_is_over()
+            self.transport.close()
 
         def send_400_response(self, msg: str) -> None:
             self._head_is_over()
@@ -71,12 +85,19 @@ def bounded_protocol(
             self._is_in_head = False
             self._num_heads += 1
             self._head_is_over()
+            connections.works(self)
             super().on_headers_complete()
 
         def on_message_complete(self) -> None:
             super().on_message_complete()
             self._is_in_head = True
             self._has_begun = False
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            # Where a further request has come meanwhile, that one is under way.
+            if self.cycle.response_complete and not self.transport.is_closing():
+                connections.idles(self)
 
         def _expect_head(self) -> None:
             self._head_bytes = 0
@@ -98,8 +119,9 @@ def bounded_protocol(
             """Answer in plain text, as uvicorn does: no request has come to the application."""
             self._head_is_over()
             on_refusal(status)
+            retry_after = f"Retry-After: {_RETRY_AFTER_SECONDS}\r\n" if status == 503 else ""
             self.transport.write(
-                f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\n"
+                f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\n{retry_after}"
                 f"Content-Type: text/plain\r\nContent-Length: {len(status.phrase)}\r\n\r\n"
                 f"{status.phrase}".encode("ascii")
             )

@@ -22,6 +22,8 @@ _SECONDS_BUCKETS = tuple(0.0005 * 2**power for power in range(19))
 _BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
+_HEAD_REFUSALS = {408: "slow-head", 431: "large-head", 503: "too-many-connections"}
+
 DropReason = Literal["cancelled", "expired"]
 """Why the queue dropped an image: its caller went, or its deadline passed."""
 
@@ -117,7 +119,7 @@ class Metrics:
     def head_refused(self, code: int) -> None:
         """Answered before there was a request: no route and no problem document tells of it."""
         self.request_answered(route="unmatched", code=code)
-        self.request_rejected({408: "slow-head", 431: "large-head"}.get(code, "no-http"))
+        self.request_rejected(_HEAD_REFUSALS.get(code, "no-http"))
 
     def stage_finished(self, stage: str, seconds: float) -> None:
         self._stage_seconds.labels(stage).observe(seconds)

@@ -23,6 +23,7 @@ from service.engine.memory_limit import killing_limit_bytes
 from service.engine.memory_watch import MemoryWatch
 from service.head_limits import bounded_protocol
 from service.lifecycle import Lifecycle, State
+from service.open_connections import OpenConnections, make_room_for
 from service.routes.services import services_in
 from service.settings import Settings
 
@@ -55,8 +56,10 @@ def serve(settings: Settings, *, engine: Engine | None = None) -> int:
     app = create_app(settings, engine=engine, on_startup_failure=report)
     services = services_in(app)
     lifecycle = services.lifecycle
+    room = make_room_for(settings.max_connections)
     config = uvicorn.Config(
         app,
+        backlog=room.backlog,
         host=settings.http_host,
         port=settings.http_port,
         log_config=None,
@@ -64,6 +67,7 @@ def serve(settings: Settings, *, engine: Engine | None = None) -> int:
         lifespan="on",
         ws="none",
         http=bounded_protocol(
+            OpenConnections(room.open),
             head_seconds=settings.upload_timeout_ms / 1000,
             on_refusal=services.metrics.head_refused,
         ),

@@ -288,6 +288,13 @@ class Settings(BaseSettings):
         description="Longest deadline that a request may name.",
         json_schema_extra={"unit": "ms"},
     )
+    max_connections: int = Field(
+        4096,
+        ge=1,
+        description="Connections that may be open, and never more than half of the files that the "
+        "process may open. Beyond it the one that has been without a request for longest is "
+        "closed; where all have one, a new one is answered 503.",
+    )
     keep_alive_seconds: int = Field(
         75,
         ge=1,

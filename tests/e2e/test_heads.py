@@ -11,6 +11,7 @@ import pytest
 
 from service.head_limits import MAX_HEAD_BYTES
 from tests.e2e.conftest import ServerProcess
+from tests.e2e.daemons import wait_until
 from tests.service.support import as_file, noise
 
 pytestmark = pytest.mark.e2e
@@ -141,3 +142,51 @@ def test_head_of_a_later_request_on_a_kept_connection_has_its_time_too(
             time.sleep(2 * SECONDS)  # an idle connection may stay for longer than a head
         connection.sendall(LIVEZ[:8])
         assert answer_of(connection).startswith(b"HTTP/1.1 408 ")
+
+
+def test_idle_connections_make_room_where_files_are_few(started: list[ServerProcess]) -> None:
+    settings = {"http_port": 0, "codec_threads": 1}
+    few_files = ["bash", "-c", 'ulimit -n 64 && exec "$@"', "bash"]
+    started.append(ServerProcess(["tests.e2e.stub_server"], settings, confined_by=few_files))
+    host, port = started[0].wait_for_address()
+    with contextlib.ExitStack() as stack:
+        for _ in range(200):
+            stack.enter_context(socket.create_connection((host, port)))
+        with httpx.Client(base_url=f"http://{host}:{port}", timeout=20) as client:
+            for _ in range(3):
+                assert client.get("/livez").status_code == 200
+    # By itself asyncio writes thousands of lines, one for each connection that finds no file left.
+    assert [line for line in started[0].lines if '"error"' in line] == []
+
+
+def test_newcomer_is_told_where_every_connection_has_a_request(
+    started: list[ServerProcess],
+) -> None:
+    settings = {"http_port": 0, "codec_threads": 1, "max_connections": 2}
+    started.append(ServerProcess(["tests.e2e.stub_server"], settings))
+    address = started[0].wait_for_address()
+    upload = (
+        b"POST /v1/upscale HTTP/1.1\r\nHost: test\r\nContent-Type: image/png\r\n"
+        b"Content-Length: 9\r\nExpect: 100-continue\r\n\r\n"
+    )
+    with contextlib.ExitStack() as stack:
+        uploads = [stack.enter_context(socket.create_connection(address)) for _ in range(2)]
+        for connection in uploads:
+            # It is told to go on when its head has been read.
+            connection.sendall(upload)
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 100 ")
+        newcomer = stack.enter_context(socket.create_connection(address))
+        answer = answer_of(newcomer)
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"Retry-After: 5\r\n" in answer
+        uploads[0].close()
+        with httpx.Client(base_url="http://{}:{}".format(*address), timeout=20) as client:
+            wait_until(lambda: _is_live(client), "there is room again")
+            series = 'affectsr_rejected_total{reason="too-many-connections"}'
+            assert count(client.get("/metrics").text, series) >= 1
+
+
+def _is_live(client: httpx.Client) -> bool:
+    with contextlib.suppress(httpx.RemoteProtocolError, httpx.ReadError):
+        return client.get("/livez").status_code == 200
+    return False

@@ -6,6 +6,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from service.head_limits import bounded_protocol
+from service.open_connections import OpenConnections
 
 pytestmark = pytest.mark.anyio
 
@@ -31,9 +32,8 @@ async def test_transports_of_other_loops_are_taken() -> None:
     config = uvicorn.Config(nobody_asks, log_config=None, ws="none", lifespan="off")
     config.load()
     refused: list[int] = []
-    protocol = bounded_protocol(head_seconds=0.01, on_refusal=refused.append)(
-        config, ServerState(), {}
-    )
+    bounded = bounded_protocol(OpenConnections(1), head_seconds=0.01, on_refusal=refused.append)
+    protocol = bounded(config, ServerState(), {})
     transport = OtherLoopsTransport()
     protocol.connection_made(transport)
     async with asyncio.timeout(10):

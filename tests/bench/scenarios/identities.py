@@ -25,6 +25,7 @@ def run(setup: Setup) -> list[Check]:
         base_ms=5,
         item_ms=1,
         queue_capacity=number + 1,
+        max_connections=number + 10,
         max_request_timeout_ms=1000 * SECONDS,
         upload_timeout_ms=1000 * SECONDS,
     ) as stub:
