@@ -8,7 +8,7 @@ from training.config.faces import (
     DegradationRoundConfig,
     ExpressionDataConfig,
 )
-from training.config.learning import LossConfig, OptimizerConfig
+from training.config.learning import DistillationConfig, LossConfig, OptimizerConfig
 from training.config.reading import config_document, load_config, parse_config, parse_section
 from training.config.run import Precision, PublishConfig, TrainConfig
 from training.config.tasks import (
@@ -24,6 +24,7 @@ __all__ = [
     "DataConfig",
     "DegradationConfig",
     "DegradationRoundConfig",
+    "DistillationConfig",
     "ExpressionDataConfig",
     "ExpressionTaskConfig",
     "LandmarkCurriculumConfig",

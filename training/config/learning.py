@@ -107,3 +107,23 @@ class LossConfig:
         """Whether a term compares the features of VGG16."""
         is_perceptual = self.perceptual_weight > 0 and self.perceptual == "vgg16"
         return is_perceptual or self.gram_weight > 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillationConfig:
+    """Learning from a published network beside the originals; not in the paper.
+
+    Raises:
+        ValueError: the weight is not above 0 or not finite.
+
+    Attributes:
+        teacher: Reference of a published network of the same scale; empty does without.
+        weight: Of the L1 distance between the two networks' images, beside the terms of the loss.
+    """
+
+    teacher: str = ""
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.weight < math.inf:
+            raise ValueError(f"weight is {self.weight}; it must be a number above 0")

@@ -7,7 +7,7 @@ from model_store.architectures import ClassifierConfig, UpscalerConfig, needs_la
 from model_store.emotion.classifier import CROP_PX
 from model_store.emotion.mixed_feature_net import DDAMFNConfig
 from model_store.landmarks.landmarker import LandmarkerConfig
-from training.config.learning import LossConfig
+from training.config.learning import DistillationConfig, LossConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +47,10 @@ class SuperResolutionTaskConfig:
         network: Scale, sizes and switches of the network that ``architecture`` names there
             (affectsrnet, if it is left out).
         landmarker: Reference of the published Landmarker that reads the LR image, where the
-            network takes landmarks, and both images where the loss compares landmarks.
+            network or its teacher takes landmarks, and both images where the loss compares
+            landmarks.
         loss: What is minimised.
+        distillation: What a larger network adds to that.
         landmark_curriculum: Whose landmarks the network is given in the first steps.
         backbone_rate: Learning rate of the backbone, relative to the landmark branch's. After a
             warm start the branch has everything to learn and the backbone little: Adam's steps at
@@ -59,6 +61,7 @@ class SuperResolutionTaskConfig:
     kind: Literal["super_resolution"] = "super_resolution"
     landmarker: str = "landmarker"
     loss: LossConfig = field(default_factory=LossConfig)
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
     landmark_curriculum: LandmarkCurriculumConfig = field(default_factory=LandmarkCurriculumConfig)
     backbone_rate: float = 1.0
 

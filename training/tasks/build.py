@@ -22,6 +22,7 @@ from training.data.expressions.dataset import ExpressionDataset
 from training.errors import ConfigError
 from training.tasks.build_loss import build_loss
 from training.tasks.calibration import calibrate_confidence
+from training.tasks.distillation import load_teacher
 from training.tasks.expressions import ExpressionTask
 from training.tasks.landmarks import LandmarkTask
 from training.tasks.super_resolution import SuperResolutionTask
@@ -78,7 +79,7 @@ def build_task(
     if isinstance(task, LandmarkTaskConfig):
         return LandmarkTask(config, task=task, dataset=dataset, device=device)
     landmarker = None
-    if needs_landmarks(task.network) or task.loss.node_weight > 0:
+    if needs_landmarks(task.network) or task.loss.node_weight > 0 or task.distillation.teacher:
         landmarker = load_landmarker(task.landmarker, store).to(device)
     return SuperResolutionTask(
         config,
@@ -94,6 +95,13 @@ def build_task(
         ),
         dataset=dataset,
         device=device,
+        teacher=load_teacher(
+            task.distillation,
+            student=task.network,
+            landmarker=landmarker,
+            store=store,
+            device=device,
+        ),
     )
 
 

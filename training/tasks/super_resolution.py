@@ -22,6 +22,7 @@ from training.losses.affectsr_loss import AffectSRLoss
 from training.losses.terms import LossTerms
 from training.precision import forward_autocast
 from training.quality import luma, psnr
+from training.tasks.distillation import Teacher
 from training.tasks.held_faces import HeldFaces, enlarge_bicubic, hold_faces
 from training.tasks.landmark_curriculum import mix_landmarks
 from training.tasks.supervision import StagedNetwork, supervise_stages
@@ -32,7 +33,7 @@ _NUM_PREVIEWED = 6
 
 
 class SuperResolutionTask:
-    """Distance between the network's image and the original (III-E, eq. 2).
+    """Distance between the network's image and the original (III-E, eq. 2), and the teacher's.
 
     Landmarks come from the LR image by the published Landmarker, in training as in serving, so
     that the network learns with the landmarks that it will be given; a curriculum may start with
@@ -51,12 +52,14 @@ class SuperResolutionTask:
         make_loss: Callable[[nn.Module], AffectSRLoss],
         dataset: FaceDataset,
         device: torch.device,
+        teacher: Teacher | None = None,
     ) -> None:
         self.network: nn.Module = upscaler_from(task.network).to(device)
         self._side_px = task.network.lr_size_px
         self._backbone_rate = task.backbone_rate
         self._curriculum = task.landmark_curriculum
         self._loss = make_loss(self.network)
+        self._teacher = teacher
         self.score_name = "psnr_gain_db" if task.loss.is_of_pixels else "negative_loss"
         self._config = config
         self._device = device
@@ -96,12 +99,14 @@ class SuperResolutionTask:
         if isinstance(network, StagedNetwork):
             with forward_autocast(self._device, precision=self._config.precision):
                 stages = network.forward_stages(lr)
-            loss = self._compare(stages.images[-1].float(), hr, landmarks)
+            sr = stages.images[-1].float()
+            loss = self._compare(sr, hr, landmarks).plus(self._learn_from_teacher(sr, lr))
             return loss.plus(supervise_stages(network, stages, hr=hr, landmarks=landmarks))
         given = self._find_landmarks(lr)
         if given is not None:
             given = mix_landmarks(given, landmarks, config=self._curriculum, draws=draws)
-        return self._compare(self._upscale(network, lr, given), hr, landmarks)
+        sr = self._upscale(network, lr, given)
+        return self._compare(sr, hr, landmarks).plus(self._learn_from_teacher(sr, lr))
 
     @torch.no_grad()
     def validate(self, network: nn.Module, split: Split) -> Mapping[str, float]:
@@ -164,6 +169,12 @@ class SuperResolutionTask:
     def _compare(self, sr: Tensor, hr: Tensor, landmarks: Tensor) -> LossTerms:
         with forward_autocast(self._device, precision=self._config.precision):
             return self._loss(sr, hr, landmarks=landmarks)
+
+    def _learn_from_teacher(self, sr: Tensor, lr: Tensor) -> LossTerms:
+        if self._teacher is None:
+            return LossTerms(sr.new_zeros(()), {})
+        with forward_autocast(self._device, precision=self._config.precision):
+            return self._teacher.compare(sr, lr)
 
     def _find_landmarks(self, lr: Tensor) -> Tensor | None:
         if self._landmarker is None:
