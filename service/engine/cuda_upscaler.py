@@ -10,6 +10,7 @@ Without capture the same code runs on any device, a CPU among them; tests do so.
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -18,6 +19,9 @@ from model_store.affectsrnet.network import AffectSRNet
 from service.engine.base import LandmarkSource
 from service.engine.face_graph import FaceGraph
 from service.engine.upscaling import UpscaledBatch
+
+if TYPE_CHECKING:  # the type of torch.cuda.graph_pool_handle, which has no public name
+    from torch.cuda import _POOL_HANDLE
 
 _NUM_SLOTS = 2
 _RUNS_BEFORE_CAPTURE = 3  # libraries choose their kernels and allocate in the first ones
@@ -52,7 +56,8 @@ class _Slot:
 class _Bucket:
     """A size of batch: its buffers, and its graph of kernels."""
 
-    def __init__(self, graph: FaceGraph, faces: Tensor, *, captures: bool) -> None:
+    def __init__(self, graph: FaceGraph, faces: Tensor, *, pool: "_POOL_HANDLE | None") -> None:
+        """Make buffers, and capture the graph if there is a pool of memory for it."""
         self._faces = faces
         self._graph = graph
         self.size = len(faces)
@@ -71,8 +76,8 @@ class _Bucket:
             for _ in range(_NUM_SLOTS)
         ]
         self._replay: Callable[[], None] = self._run
-        if captures:
-            self._replay = self._capture()
+        if pool is not None:
+            self._replay = self._capture(pool)
 
     def start(self, slot: _Slot, faces: Tensor) -> None:
         """Send faces, compute, fetch; returns before that is done where the device can."""
@@ -88,7 +93,7 @@ class _Bucket:
         for kept, output in zip(self._outputs, self._graph(self._faces), strict=True):
             kept.copy_(output)
 
-    def _capture(self) -> Callable[[], None]:
+    def _capture(self, pool: "_POOL_HANDLE") -> Callable[[], None]:
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
@@ -96,7 +101,7 @@ class _Bucket:
                 self._run()
         torch.cuda.current_stream().wait_stream(stream)
         captured = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(captured):
+        with torch.cuda.graph(captured, pool=pool):
             self._run()
         return captured.replay
 
@@ -125,15 +130,21 @@ class CudaUpscaler:
         """
         self._graph = graph
         self._device = device
-        with torch.inference_mode():
-            self._buckets = [
+        # One pool, for one graph runs at a time, and what it gives out lies elsewhere. The largest
+        # is captured first, so that the others find room in what it took.
+        pool = torch.cuda.graph_pool_handle() if captures else None
+        # Sizes never change, so it pays to try cuDNN's kernels out for each.
+        kernels = torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False)
+        with torch.inference_mode(), kernels:
+            buckets = [
                 _Bucket(
                     graph,
                     torch.zeros(size, size_px, size_px, 3, dtype=torch.uint8, device=device),
-                    captures=captures,
+                    pool=pool,
                 )
-                for size in sorted(batch_sizes)
+                for size in sorted(batch_sizes, reverse=True)
             ]
+        self._buckets = buckets[::-1]
 
     @torch.inference_mode()
     def upscale(self, faces: Tensor) -> UpscaledBatch:
