@@ -1,6 +1,8 @@
 """What an engine costs a face, beside the bare network, another engine and the device's limits.
 
-Rounds alternate between all engines and sizes, so that a busy machine hurts them alike.
+Rounds alternate between all engines and sizes, so that a busy machine hurts them alike. Each case
+is run once before it is timed, for the case before it has left its own weights in the CPU's caches,
+and engine and bare network take turns at being first.
 """
 
 import math
@@ -21,7 +23,6 @@ from service.engine.base import ServedModel
 from service.engine.device_engine import DeviceEngine
 from service.engine.loaded_models import load_models
 from service.engine.loading import load_engine
-from service.engine.memory_limit import read_process_memory, reset_peak
 from service.engine.openvino_engine import upscaler_conversion
 from service.engine.readout import EngineItem, upscale_and_read_out
 from service.engine.roofline import Roofline, Work, measure_roofline, measure_work
@@ -42,9 +43,9 @@ class EngineFigures:
         face_ms: through the engine, from 8-bit images on the grid to 8-bit results.
         best_face_ms: the fastest round's.
         bare_ms: the network alone, on tensors that are ready, its landmarks among them.
+        over_bare: median of the rounds' own ratios of the two, which a busy machine moves least.
         readout_ms: what reading the expressions of result and input takes besides; None without.
         roofline_ms: the least that the device's measured limits allow for the bare network.
-        batch_mib: memory that a batch takes and gives back; None where the system does not say.
     """
 
     engine: str
@@ -54,9 +55,9 @@ class EngineFigures:
     face_ms: float
     best_face_ms: float
     bare_ms: float
+    over_bare: float
     readout_ms: float | None
     roofline_ms: float
-    batch_mib: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +84,6 @@ class _Samples:
     engine: list[float] = field(default_factory=list)
     bare: list[float] = field(default_factory=list)
     readout: list[float] = field(default_factory=list)
-    batch_mib: float | None = None
 
 
 def load(store: ModelStore, settings: Settings) -> Loaded:
@@ -139,9 +139,9 @@ def measure_engines(
         for one in loaded
     ]
     samples = [_Samples() for _ in cases]
-    for _ in range(num_rounds):
+    for number in range(num_rounds):
         for (one, model, size), sample in zip(cases, samples, strict=True):
-            _run_once(one.engine, model, size, sample)
+            _run_once(one.engine, model, size, sample, is_bare_first=number % 2 == 1)
     return [
         _figures(one, model, size, sample, works[model.reference])
         for (one, model, size), sample in zip(cases, samples, strict=True)
@@ -202,14 +202,18 @@ def as_json(
     }
 
 
-def _run_once(engine: DeviceEngine, model: ServedModel, size: int, sample: _Samples) -> None:
+def _run_once(
+    engine: DeviceEngine, model: ServedModel, size: int, sample: _Samples, *, is_bare_first: bool
+) -> None:
     faces = _faces_on_grid(model, size)
-    reset_peak()
-    sample.engine.append(_seconds(lambda: engine.upscale(model.reference, faces)))
-    memory = read_process_memory()
-    if memory is not None:
-        sample.batch_mib = max(0, memory.peak - memory.resident) / 2**20
-    sample.bare.append(_seconds(engine.bare_run(model.reference, faces)))
+    bare = engine.bare_run(model.reference, faces)
+    bare()
+    timed: list[tuple[list[float], Callable[[], object]]] = [
+        (sample.engine, lambda: engine.upscale(model.reference, faces)),
+        (sample.bare, bare),
+    ]
+    for seconds, work in reversed(timed) if is_bare_first else timed:
+        seconds.append(_seconds(work))
     if engine.classifier is not None:
         items = [EngineItem(image=face, wants_readout=True) for face in faces]
         whole = _seconds(lambda: upscale_and_read_out(engine, model.reference, items))
@@ -230,9 +234,11 @@ def _figures(
         face_ms=by_face(statistics.median(sample.engine)),
         best_face_ms=by_face(min(sample.engine)),
         bare_ms=by_face(statistics.median(sample.bare)),
+        over_bare=statistics.median(
+            whole / bare for whole, bare in zip(sample.engine, sample.bare, strict=True)
+        ),
         readout_ms=by_face(statistics.median(sample.readout)) if sample.readout else None,
         roofline_ms=by_face(one.roofline.seconds(work, num_faces=size)),
-        batch_mib=sample.batch_mib,
     )
 
 
