@@ -5,13 +5,14 @@ damaged cache or a CPU that rounds otherwise; `affectsr bench engine --faces` ta
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from model_store.faces.finding import MIN_CONFIDENCE
@@ -84,20 +85,43 @@ class Accuracy:
         return found
 
 
-def check_accuracy(engine: Engine, reference: Engine) -> None:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Expected:
+    """What the reference computes of some faces with one model.
+
+    Attributes:
+        images: (H, W, 3) uint8 each.
+        top_classes: likeliest expressions of result and input; None without a classifier.
+        probabilities: (7,) of the images, each read by itself; None without a classifier.
+    """
+
+    images: Sequence[RgbImage]
+    top_classes: Sequence[tuple[int, int] | None] | None
+    probabilities: Sequence[npt.NDArray[np.float64]] | None
+
+
+def check_accuracy(
+    engine: Engine, reference: Engine, *, expected_of: Callable[[str], Expected] | None = None
+) -> None:
     """Compare an engine with the reference on the built-in faces, with every model.
 
-    A detector that the engine has, the reference has, too.
+    Args:
+        engine: to be checked.
+        reference: has a detector if the engine has one.
+        expected_of: by a model's reference, what is expected of `sample_faces`, where that is known
+            already.
 
     Raises:
         EngineUnavailableError: they disagree, or the engine fails; the message has the numbers.
     """
     faces = sample_faces()
     for model in engine.models:
-        measured = measure_accuracy(engine, reference, model.reference, faces)
+        name = model.reference
+        expected = expect(reference, name, faces) if expected_of is None else expected_of(name)
+        measured = _compare(engine, expected, name, faces)
         if measured.faults:
             raise EngineUnavailableError(
-                f"{model.reference} on the built-in faces: {'; '.join(measured.faults)}"
+                f"{name} on the built-in faces: {'; '.join(measured.faults)}"
             )
     if engine.detector is not None:
         _check_found_faces(engine, reference, detector=engine.detector.reference)
@@ -117,22 +141,43 @@ def measure_accuracy(
     Raises:
         EngineUnavailableError: a face could not be computed.
     """
-    ours, theirs = _read_out(engine, model, faces), _read_out(reference, model, faces)
+    return _compare(engine, expect(reference, model, faces), model, faces)
+
+
+def expect(reference: Engine, model: str, faces: Sequence[RgbImage]) -> Expected:
+    """Compute what engines are compared with; see `measure_accuracy`."""
+    found = _read_out(reference, model, faces)
+    images = [one.image.rgb for one in found]
+    if reference.classifier is None:
+        return Expected(images=images, top_classes=None, probabilities=None)
+    return Expected(
+        images=images,
+        top_classes=[_top_classes(one) for one in found],
+        probabilities=_probabilities(reference, images),
+    )
+
+
+def _compare(engine: Engine, expected: Expected, model: str, faces: Sequence[RgbImage]) -> Accuracy:
+    """Compare an engine with what is expected of the same faces; see `measure_accuracy`."""
+    ours = _read_out(engine, model, faces)
     alone = [_of(UpscaledImage, engine.upscale(model, [face])[0]) for face in faces[:_NUM_ALONE]]
+    equal_readouts = probability_shift = None
+    if engine.classifier is not None and expected.top_classes is not None:
+        pairs = zip([_top_classes(one) for one in ours], expected.top_classes, strict=True)
+        equal_readouts = float(np.mean([a == b and a is not None for a, b in pairs]))
+    if engine.classifier is not None and expected.probabilities is not None:
+        probabilities = _probabilities(engine, expected.images)
+        probability_shift = float(np.abs(np.subtract(probabilities, expected.probabilities)).max())
     return Accuracy(
         model=model,
         num_faces=len(faces),
-        psnr_db=psnr_db([one.image.rgb for one in ours], [other.image.rgb for other in theirs]),
+        psnr_db=psnr_db([one.image.rgb for one in ours], expected.images),
         batch_levels=max(
             int(np.abs(one.rgb.astype(int) - together.image.rgb).max())
             for one, together in zip(alone, ours, strict=False)
         ),
-        equal_readouts=None
-        if engine.classifier is None
-        else float(np.mean([_is_equal(*pair) for pair in zip(ours, theirs, strict=True)])),
-        probability_shift=None
-        if engine.classifier is None
-        else _probability_shift(engine, reference, [one.image.rgb for one in theirs]),
+        equal_readouts=equal_readouts,
+        probability_shift=probability_shift,
     )
 
 
@@ -185,24 +230,18 @@ def _read_out(engine: Engine, model: str, faces: Sequence[RgbImage]) -> list[Ups
     return found
 
 
-def _is_equal(one: Upscaled, other: Upscaled) -> bool:
-    ours, theirs = one.readout, other.readout
-    if ours is None or theirs is None:
-        return False
-    return (ours.result.top_class, ours.input.top_class) == (
-        theirs.result.top_class,
-        theirs.input.top_class,
+def _top_classes(one: Upscaled) -> tuple[int, int] | None:
+    return (
+        None if one.readout is None else (one.readout.result.top_class, one.readout.input.top_class)
     )
 
 
-def _probability_shift(engine: Engine, reference: Engine, images: Sequence[RgbImage]) -> float:
-    shifts = []
+def _probabilities(engine: Engine, images: Sequence[RgbImage]) -> list[npt.NDArray[np.float64]]:
+    found = []
     for start in range(0, len(images), _BATCH_SIZE):
-        batch = images[start : start + _BATCH_SIZE]
-        for pair in zip(engine.read_emotions(batch), reference.read_emotions(batch), strict=True):
-            one, other = (_of(EmotionReading, outcome).probabilities for outcome in pair)
-            shifts.append(float(np.abs(one - other).max()))
-    return max(shifts)
+        readings = engine.read_emotions(images[start : start + _BATCH_SIZE])
+        found += [_of(EmotionReading, reading).probabilities for reading in readings]
+    return found
 
 
 def _of(kind: type[T], outcome: object) -> T:

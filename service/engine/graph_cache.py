@@ -1,4 +1,6 @@
-"""Compiled graphs kept in a folder from one start to the next; it holds weights and nothing else.
+"""Compiled graphs kept in a folder from one start to the next, and what they are compared with.
+
+It holds weights, and results for the built-in faces; nothing of what callers send.
 
 Everything here may be deleted at any time. A folder that cannot be read or written costs time, no
 more.
@@ -8,6 +10,8 @@ import logging
 import tempfile
 from hashlib import sha256
 from pathlib import Path
+
+import model_store
 
 logger = logging.getLogger(__name__)
 
@@ -60,3 +64,12 @@ class GraphCache:
 
     def _path(self, name: str, key: str) -> Path:
         return self._folder / f"{name}-{key[:20]}.graph"
+
+
+def digest_of_code() -> str:
+    """Digest of the sources that decide what a network computes: newer code, another graph."""
+    digest = sha256()
+    folders = [Path(model_store.__file__).parent, Path(__file__).parent]
+    for path in sorted(path for folder in folders for path in folder.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -15,7 +15,7 @@ from model_store.manifest import ModelManifest
 from model_store.store import LoadedModel, ModelStore
 from service.engine.base import ServedModel, ServedVersion
 from service.engine.device_faults import DeviceGuard
-from service.errors import DeviceMemoryError, StartupError
+from service.errors import DeviceMemoryError, EngineUnavailableError, StartupError
 from service.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,8 @@ def load_models(store: ModelStore, settings: Settings, device: torch.device) -> 
 
     Raises:
         ModelStoreError: a model is half-written or not what was published.
-        StartupError: a model is not there, is of another kind, or does not fit the memory.
+        EngineUnavailableError: a model does not fit the device's memory.
+        StartupError: a model is not there, or is of another kind.
     """
     upscalers = [_load_upscaler(store, reference, device) for reference in settings.models]
     landmarker = _load_named(store, settings.landmarker_model, device, field="LANDMARKER_MODEL")
@@ -76,7 +77,7 @@ def _load_named(
     try:
         return DeviceGuard(device).call(lambda: store.load(reference, device=device))
     except DeviceMemoryError as error:
-        raise StartupError(
+        raise EngineUnavailableError(
             f"{reference} does not fit the memory of {device} beside what is there already; give "
             "it more memory, or name fewer models in AFFECTSR_MODELS"
         ) from error

@@ -15,6 +15,7 @@ from service.engine.accuracy import check_accuracy
 from service.engine.base import EngineName
 from service.engine.cuda_engine import cuda_engine
 from service.engine.device_engine import DeviceEngine
+from service.engine.devices import devices_of, missing_driver
 from service.engine.expression_reader import ExpressionReader
 from service.engine.face_finder import FaceFinder
 from service.engine.graph_cache import GraphCache
@@ -28,8 +29,14 @@ from service.engine.loaded_models import LoadedModels, load_models
 from service.engine.memory_limit import memory_limit_bytes
 from service.engine.openvino_engine import openvino_engine
 from service.engine.openvino_runtime import Dtype, OpenVinoRuntime
+from service.engine.reference import Reference
 from service.engine.torch_engine import torch_engine
-from service.errors import EngineUnavailableError, StartupError
+from service.errors import (
+    DeviceLostError,
+    DeviceMemoryError,
+    EngineUnavailableError,
+    StartupError,
+)
 from service.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -44,8 +51,8 @@ def load_engine(
     """Load every model that the settings name onto the best engine that can be had.
 
     An engine that cannot be had, or is further from the reference than `accuracy` allows, is passed
-    over with a word in the log. Sets torch's number of threads for the calling thread, so call it
-    on the engine's own.
+    over with a word in the log; so is a GPU that nobody insists on, if it is too small or fails.
+    Sets torch's number of threads for the calling thread, so call it on the engine's own.
 
     Raises:
         ModelStoreError: a model is half-written or not what was published.
@@ -53,31 +60,69 @@ def load_engine(
             not there, or a model is of another kind.
     """
     torch.set_num_threads(settings.torch_num_threads or available_cores())
-    device = _find_device(settings)
-    models = load_models(store, settings, device)
+    # A GPU would round what convolutions in float32 multiply to 10 bits: the reference's, and those
+    # by which expressions are read, which are to be those of other machines.
+    torch.backends.cudnn.allow_tf32 = False
+    passed_over = missing_driver(settings)
+    for device in devices_of(settings):
+        engine = _load_on(device, store, settings, on_landmarks, passed_over)
+        if engine is not None:
+            return engine
+    reasons = "; ".join(f"{title}: {reason}" for title, reason in passed_over.items())
+    remedy = (
+        "set it to auto for the next best one"
+        if settings.engine != "auto"
+        else "set AFFECTSR_DEVICE to auto for the next best one"
+    )
+    raise StartupError(
+        f"AFFECTSR_ENGINE is {settings.engine} and cannot be had ({reasons}); {remedy}"
+    )
+
+
+def _load_on(
+    device: torch.device,
+    store: ModelStore,
+    settings: Settings,
+    on_landmarks: Callable[[float], None],
+    passed_over: dict[str, str],
+) -> DeviceEngine | None:
+    """Load the best engine of one device, None if there is none; says why in `passed_over`."""
+    is_gpu = device.type == "cuda"
+    failures: tuple[type[Exception], ...] = (EngineUnavailableError,)
+    if is_gpu:
+        failures = (StartupError, DeviceMemoryError, DeviceLostError)
+
+    def pass_over(title: str, error: Exception) -> None:
+        passed_over[title] = str(error)
+        logger.warning("engine %s is passed over: %s", title, error)
+
+    try:
+        models = load_models(store, settings, device)
+    except EngineUnavailableError as error:
+        if not is_gpu:
+            raise
+        pass_over(str(device), error)
+        return None
     workshop = _Workshop(models, settings, device, _finder_opener(settings, models, on_landmarks))
     reference = workshop.reference()
-    passed_over = _missing_driver(settings)
     for candidate in _candidates(settings, device):
         try:
             engine = workshop.build(candidate, passed_over)
             if not candidate.is_reference:
-                check_accuracy(engine, reference)
-        except EngineUnavailableError as error:
-            passed_over[candidate.title] = str(error)
-            logger.warning("engine %s is passed over: %s", candidate.title, error)
-            continue
-        logger.info("engine %s on %s", candidate.title, device)
-        if candidate.name == "openvino":
-            # It has threads of its own; torch's would wait for each other at the little that is
-            # left to torch.
-            torch.set_num_threads(1)
-        return engine
-    reasons = "; ".join(f"{title}: {reason}" for title, reason in passed_over.items())
-    raise StartupError(
-        f"AFFECTSR_ENGINE is {settings.engine} and cannot be had ({reasons}); set it to auto for "
-        "the next best one"
-    )
+                check_accuracy(engine, reference.engine, expected_of=reference.expected)
+            if is_gpu:
+                # It may hold the models and not their batches, or lack the kernels for them.
+                engine.warm_up()
+        except failures as error:
+            pass_over(candidate.title_on(device), error)
+        else:
+            logger.info("engine %s on %s", candidate.title, device)
+            if candidate.name == "openvino":
+                # It has threads of its own; torch's would wait for each other at the little that is
+                # left to torch.
+                torch.set_num_threads(1)
+            return engine
+    return None
 
 
 def available_cores() -> int:
@@ -95,6 +140,11 @@ class _Candidate:
     @property
     def title(self) -> str:
         return f"{self.name} in {self.dtype}"
+
+    def title_on(self, device: torch.device) -> str:
+        """As it is told: PyTorch may have been tried on a GPU, and compute on the CPU."""
+        is_plain = device.type == "cpu" or self.name == "cuda"
+        return self.title if is_plain else f"{self.title} on {device}"
 
     @property
     def is_reference(self) -> bool:
@@ -130,9 +180,21 @@ class _Workshop:
         self._device = device
         self._open_finder = open_finder
 
-    def reference(self) -> DeviceEngine:
+    def reference(self) -> Reference:
         """PyTorch in float32."""
-        return self._torch("float32", {})
+        classifier = self._models.classifier
+        digests = [
+            *(model.weights_sha256 for model, _ in self._models.upscalers),
+            self._models.landmarker_sha256,
+            "" if classifier is None else classifier[0].weights_sha256,
+        ]
+        settings = (self._settings.landmarks, self._settings.min_landmark_confidence)
+        return Reference(
+            self._torch("float32", {}),
+            # A GPU's results are not those of a CPU, and computed at once.
+            cache=self._cache() if self._device.type == "cpu" else None,
+            depends_on=f"{digests} {settings}",
+        )
 
     def build(self, candidate: _Candidate, passed_over: Mapping[str, str]) -> DeviceEngine:
         """Build an engine.
@@ -150,12 +212,11 @@ class _Workshop:
         return self._torch(candidate.dtype, passed_over)
 
     def _openvino(self, dtype: Dtype, passed_over: Mapping[str, str]) -> DeviceEngine:
-        folder = self._settings.engine_cache_dir
         return openvino_engine(
             self._models,
             OpenVinoRuntime(
                 num_threads=self._settings.torch_num_threads or available_cores(),
-                cache=None if folder is None else GraphCache(folder),
+                cache=self._cache(),
             ),
             self._open_finder,
             dtype=dtype,
@@ -207,6 +268,10 @@ class _Workshop:
                 FaceFinder(served, detector, self._device, is_reduced=is_reduced)
             )
 
+    def _cache(self) -> GraphCache | None:
+        folder = self._settings.engine_cache_dir
+        return None if folder is None else GraphCache(folder)
+
     def _reader(self) -> ExpressionReader | None:
         """PyTorch's, in float32."""
         if self._models.classifier is None:
@@ -219,44 +284,6 @@ class _Workshop:
             min_confidence=self._settings.min_landmark_confidence,
             device=self._device,
         )
-
-
-def _find_device(settings: Settings) -> torch.device:
-    name = settings.device
-    if settings.engine == "openvino":
-        if name.startswith("cuda"):
-            raise StartupError(
-                f"AFFECTSR_ENGINE is openvino and AFFECTSR_DEVICE is {name}; OpenVINO computes on "
-                "the CPU here: set the device to auto or cpu, or the engine to auto"
-            )
-        return torch.device("cpu")
-    if settings.engine == "cuda" and (name == "cpu" or not torch.cuda.is_available()):
-        raise StartupError(
-            f"AFFECTSR_ENGINE is cuda, AFFECTSR_DEVICE is {name} and PyTorch sees "
-            f"{torch.cuda.device_count()} CUDA devices; set the engine to auto, or the device to "
-            "auto and install a CUDA build of PyTorch and its driver"
-        )
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise StartupError(
-            f"AFFECTSR_DEVICE is {name} and PyTorch sees {torch.cuda.device_count()} CUDA devices; "
-            "set it to auto or cpu, or install a CUDA build of PyTorch and its driver"
-        )
-    return device
-
-
-def _missing_driver(settings: Settings) -> dict[str, str]:
-    """What to tell where PyTorch is built for GPUs and finds none; a CPU's build expects none."""
-    if settings.device != "auto" or torch.version.cuda is None or torch.cuda.is_available():
-        return {}
-    reason = (
-        f"PyTorch is built for CUDA {torch.version.cuda} and finds no device; install the driver, "
-        "or let the container have the GPU"
-    )
-    logger.warning("engine cuda is passed over: %s", reason)
-    return {"cuda in bfloat16": reason}
 
 
 def _has_bfloat16() -> bool:

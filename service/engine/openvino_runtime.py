@@ -20,8 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
-import model_store
-from service.engine.graph_cache import GraphCache
+from service.engine.graph_cache import GraphCache, digest_of_code
 from service.engine.tracing import trace
 from service.errors import EngineUnavailableError
 
@@ -154,7 +153,7 @@ class OpenVinoRuntime:
             self._openvino.__version__,
             self._core.get_property(_DEVICE, "FULL_DEVICE_NAME"),
             *sorted(self._core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")),
-            _digest_of_code(),
+            digest_of_code(),
         )
         return sha256("\n".join(parts).encode()).hexdigest()
 
@@ -191,12 +190,3 @@ def _open_core(package: ModuleType) -> "openvino.Core":
 
     with ThreadPoolExecutor(1) as loader:
         return loader.submit(load).result()
-
-
-def _digest_of_code() -> str:
-    """Digest of the sources that decide what a network computes: newer code, another graph."""
-    digest = sha256()
-    folders = [Path(model_store.__file__).parent, Path(__file__).parent]
-    for path in sorted(path for folder in folders for path in folder.rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()

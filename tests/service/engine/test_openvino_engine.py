@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -190,7 +191,7 @@ def test_second_start_converts_nothing(
 
 
 @pytest.mark.usefixtures("engines")
-def test_other_weights_or_newer_code_are_converted(
+def test_other_weights_newer_code_or_another_openvino_are_converted(
     store: ModelStore, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(openvino_runtime, "trace", never)
@@ -198,9 +199,27 @@ def test_other_weights_or_newer_code_are_converted(
     publish_untrained(other, tiny_landmarker(confidence_logit=1.0), name="landmarker")
     with pytest.raises(StartupError, match="landmarker: a network was converted"):
         load_engine(other, settings_of("openvino", cache, landmarker_model="landmarker@2"))
-    monkeypatch.setattr(openvino_runtime, "_digest_of_code", lambda: "newer")
+    with monkeypatch.context() as newer:
+        newer.setattr(openvino_runtime, "digest_of_code", lambda: "newer")
+        with pytest.raises(StartupError, match="landmarker: a network was converted"):
+            load_engine(store, settings_of("openvino", cache))
+    monkeypatch.setattr("openvino.__version__", "1999.1")
     with pytest.raises(StartupError, match="landmarker: a network was converted"):
         load_engine(store, settings_of("openvino", cache))
+
+
+@pytest.mark.usefixtures("engines")
+def test_graph_that_this_openvino_cannot_read_is_converted_anew(
+    store: ModelStore, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    strange = b"a graph of another OpenVINO"
+    for written in cache.glob("landmarker-*"):
+        written.write_bytes(sha256(strange).digest() + strange)
+    assert upscaled(load_engine(store, smallest("openvino", cache)), [noise()], X8)
+    assert "OpenVINO cannot read landmarker-float32 in its cache" in caplog.text
+    caplog.clear()
+    assert upscaled(load_engine(store, smallest("openvino", cache)), [noise()], X8)
+    assert "cannot read" not in caplog.text
 
 
 @pytest.mark.usefixtures("engines")
@@ -282,10 +301,28 @@ def test_cpu_without_bfloat16_computes_in_float32(
 
 
 @pytest.mark.usefixtures("engines")
+def test_bfloat16_that_is_asked_for_and_missing_keeps_the_service_from_starting(
+    store: ModelStore, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OpenVinoRuntime, "has_bfloat16", property(lambda self: False))
+    with pytest.raises(StartupError, match="this CPU does not compute in bfloat16"):
+        load_engine(store, smallest("openvino", cache, cpu_dtype="bfloat16"))
+
+
+def test_torch_computes_in_float32_where_the_cpu_lacks_bfloat16(
+    store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.engine.loading._has_bfloat16", lambda: False)
+    description = load_engine(store, smallest("torch", None, cpu_dtype="auto")).description
+    assert (description.name, description.dtype) == ("torch", "float32")
+    assert description.passed_over == {"torch in bfloat16": "this CPU does not compute in bfloat16"}
+
+
+@pytest.mark.usefixtures("engines")
 def test_inaccurate_engine_is_passed_over(
     store: ModelStore, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(engine: Engine, reference: Engine) -> None:
+    def refuse(engine: Engine, reference: Engine, *, expected_of: object) -> None:
         raise EngineUnavailableError(f"{engine.description.name} is 12.0 dB from the reference")
 
     monkeypatch.setattr("service.engine.loading.check_accuracy", refuse)
