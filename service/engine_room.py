@@ -115,6 +115,11 @@ class EngineRoom:
             )
         return self.classifier
 
+    @property
+    def has_detector(self) -> bool:
+        """Whether faces can be found in photos."""
+        return self._engine.detector is not None
+
     def require_detector(self) -> ServedVersion:
         """Return the face detector.
 

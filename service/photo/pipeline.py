@@ -50,6 +50,11 @@ class PhotoPipeline:
         self._catalogue = ModelCatalogue(room.models)
         self._settings = settings
 
+    @property
+    def has_detector(self) -> bool:
+        """Whether a face detector is loaded, without which every photo is refused."""
+        return self._room.has_detector
+
     async def upscale(self, order: PhotoOrder, times: StageTimes) -> PhotoFile | FaceModeWanted:
         """Upscale a photo; a face that cannot be upscaled is left as the photo has it.
 

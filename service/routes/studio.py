@@ -108,5 +108,5 @@ def _describe_state(services: Services) -> StudioState:
         status="stalled" if lifecycle.is_stalled else lifecycle.state.value,
         inflight=0 if admission is None else admission.num_admitted,
         capacity=services.settings.admission_capacity,
-        has_photo_mode=False,
+        has_photo_mode=services.photos is not None and services.photos.has_detector,
     )

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from service.app import create_app
+from service.engine.base import ServedVersion
 from service.lifecycle import State
 from service.routes.services import services_in
 from service.routes.studio import read_studio_files
 from service.settings import Settings
-from tests.fakes import NearestEngine
+from tests.fakes import NearestEngine, served_detector
 from tests.service.access.keys import key_line
 from tests.service.support import as_file, assert_problem, client_of, noise, post_image, running
 
@@ -131,6 +132,15 @@ async def test_state_tells_readiness_and_how_full_the_service_is(engine: Nearest
         services.lifecycle.device_stalled(is_stalled=False)
         services.lifecycle.advance(State.DRAINING)
         assert (await client.get("/studio/state")).json()["status"] == "draining"
+
+
+@pytest.mark.parametrize("detector", [None, served_detector()])
+async def test_state_tells_whether_faces_are_found_in_photos(
+    settings: Settings, detector: ServedVersion | None
+) -> None:
+    async with client_of(settings, NearestEngine(detector=detector)) as client:
+        state = (await client.get("/studio/state")).json()
+    assert state["has_photo_mode"] is (detector is not None)
 
 
 async def test_page_is_no_part_of_the_documented_interface(

@@ -8,10 +8,11 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.fakes import NearestEngine, emotion_reading
+from tests.service.photo.drawn import draw_photo, finding_engine
 from tests.service.studio.conftest import OpenStudio
 from tests.service.studio.photos import FACES, answer_with_photo
 from tests.service.studio.studio import Studio, picture
-from tests.service.support import as_array
+from tests.service.support import as_array, as_file
 from tests.service.tiny_models import calibration_for
 
 
@@ -174,6 +175,17 @@ def test_face_of_a_photo_is_chosen_by_its_box(studio: Studio) -> None:
     studio.page.get_by_role("button", name="Face 1", exact=True).click()
     expect(studio.face).to_contain_text("Probably happy")
     assert studio.share == 50
+
+
+def test_faces_are_found_by_the_service_itself(open_studio: OpenStudio) -> None:
+    studio = open_studio(engine=finding_engine())
+    photo = draw_photo(200, 120, (20, 20, 32), (80, 30, 16))
+    studio.give_and_wait({"name": "p.png", "mimeType": "image/png", "buffer": as_file(photo)})
+    expect(studio.boxes).to_have_count(2)
+    expect(studio.face).to_contain_text("Face 1 of 2")
+    studio.page.get_by_label("Upscale this face").uncheck()
+    expect(studio.page.locator(".stage")).to_have_attribute("data-status", "done")
+    expect(studio.face).to_contain_text("left as it is: not selected.")
 
 
 def test_unselected_face_is_left_out_of_the_next_request(studio: Studio) -> None:
