@@ -70,9 +70,9 @@ class PhotoPipeline:
             self._check_output(image, order)
             levels = self._plan_levels(image, order)
             faces = await self._find_faces(image, levels, order, times)
-            if order.mode == "auto" and (note := _why_face_mode(faces, image)):
+            if order.mode == "auto" and (note := self._why_face_mode(faces, image)):
                 return FaceModeWanted(note=note)
-            if not faces:
+            if not faces and order.mode == "photo":
                 raise _no_face(image, levels)
             planned = plan_faces(
                 faces[: self._settings.max_faces_per_photo],
@@ -218,10 +218,23 @@ class PhotoPipeline:
             raise _first_of(errors) from None
         return [task.result() for task in tasks]
 
+    def _why_face_mode(self, faces: Sequence[PhotoFace], image: DecodedImage) -> str | None:
+        if not faces:
+            # What is larger than a network's result would come back smaller than it came.
+            largest_px = max(model.lr_size_px * model.scale for model in self._room.models)
+            if max(image.width, image.height) > largest_px:
+                return None
+            return "no face was found; upscaled as the crop of a face"
+        if is_crop_of_a_face(faces[0], width=image.width, height=image.height):
+            return "a face fills the image; upscaled as the crop of a face"
+        return None
+
     def _notes(
         self, faces: Sequence[PhotoFace], levels: Sequence[Level], order: PhotoOrder
     ) -> list[str]:
         notes = []
+        if not faces:
+            notes.append("no face was found; the photo is enlarged by Lanczos alone")
         limit = self._settings.max_faces_per_photo
         if len(faces) > limit:
             notes.append(
@@ -235,14 +248,6 @@ class PhotoPipeline:
                 "been missed"
             )
         return notes
-
-
-def _why_face_mode(faces: Sequence[PhotoFace], image: DecodedImage) -> str | None:
-    if not faces:
-        return "no face was found; upscaled as the crop of a face"
-    if is_crop_of_a_face(faces[0], width=image.width, height=image.height):
-        return "a face fills the image; upscaled as the crop of a face"
-    return None
 
 
 def _no_face(image: DecodedImage, levels: Sequence[Level]) -> NoFaceError:

@@ -32,7 +32,8 @@ class PhotoOrder:
 
     Attributes:
         image: the photo's file.
-        mode: `auto` leaves a photo to face mode that shows no face or little else.
+        mode: `auto` leaves to face mode what shows little besides a face, or is small and shows
+            none; it enlarges a photo without a face.
         factor: output over input.
         faces: which of those found.
         boxes: only faces whose middle lies in one; none means anywhere.
@@ -93,6 +94,6 @@ class PhotoFile:
 
 @dataclass(frozen=True, kw_only=True)
 class FaceModeWanted:
-    """Of `auto`: this is no photo but a crop of a face, or shows none; `note` says which."""
+    """Of `auto`: this is no photo but a crop of a face, or small without one; `note` says which."""
 
     note: str

@@ -51,7 +51,7 @@ export class Faces {
       el("h2", {}, title),
       el("p", { class: "soft" }, fate(face)),
       ...(face.isUpscaled ? [...describeExpression(face), landmarks(face)] : []),
-      result.isPhoto && result.faces.length > 1 && this.#choice(face, picture));
+      result.isPhoto && result.faces.length > 1 && face.action !== "left-alone" && this.#choice(face, picture));
   }
 
   #choice(face, picture) {
@@ -71,7 +71,7 @@ export class Faces {
 function fate(face) {
   const size = `${Math.round(face.size_px)} pixels`;
   if (face.action === "not-selected") return `${size}, left as it is: not selected.`;
-  if (!face.isUpscaled) return `${size}, left as it is: ${face.reason}`;
+  if (!face.isUpscaled) return `${size}, left as it is: ${face.reason}.`;
   return `${size}, made ${face.scale} times larger by ${face.model}.`;
 }
 

@@ -371,6 +371,20 @@ async def test_auto_takes_anything_else_for_a_crop_and_says_so(
     assert as_array(response.content).shape == (128, 128, 3)
 
 
+async def test_auto_enlarges_a_photo_without_a_face_plainly_and_says_so(
+    settings: Settings, engine: NearestEngine
+) -> None:
+    async with client_of(settings, engine) as client:
+        response = await post_image(client, as_file(draw_photo(200, 120)), query="?mode=auto")
+    assert response.status_code == 200
+    assert response.headers["x-affectsr-mode"] == "photo"
+    assert response.headers["x-affectsr-faces"] == "0"
+    assert response.headers["x-affectsr-note"].startswith(
+        "no face was found; the photo is enlarged by Lanczos alone"
+    )
+    assert as_array(response.content).shape == (240, 400, 3)
+
+
 # --- kinds of pixels ---
 
 
