@@ -1,11 +1,13 @@
 """Fixtures of the service's tests: settings, a stand-in engine, an application to talk to."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 from service.settings import Settings
 from tests.fakes import ManualClock, NearestEngine
+from tests.service.tiny_models import publish_tiny_models
 
 
 @pytest.fixture
@@ -20,6 +22,21 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
     # Converting models takes seconds; tests of OpenVINO ask for it.
     monkeypatch.setenv("AFFECTSR_ENGINE", "torch")
+
+
+@pytest.fixture(scope="session")
+def tiny_model_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of tiny untrained networks, to read from."""
+    root = tmp_path_factory.mktemp("models")
+    publish_tiny_models(root)
+    return root
+
+
+@pytest.fixture
+def tiny_models(tiny_model_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands load tiny networks, on one thread."""
+    monkeypatch.setenv("AFFECTSR_MODEL_ROOT", str(tiny_model_root))
+    monkeypatch.setenv("AFFECTSR_TORCH_NUM_THREADS", "1")
 
 
 @pytest.fixture

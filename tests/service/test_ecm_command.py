@@ -18,18 +18,7 @@ from tests.service.tiny_models import publish_tiny_models, tiny_landmarker
 
 CLASSIFIER = ("--classifier", "emotion-mobilefacenet")
 
-
-@pytest.fixture(scope="module")
-def model_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("models")
-    publish_tiny_models(root)
-    return root
-
-
-@pytest.fixture(autouse=True)
-def _tiny_models(model_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AFFECTSR_MODEL_ROOT", str(model_root))
-    monkeypatch.setenv("AFFECTSR_TORCH_NUM_THREADS", "1")
+pytestmark = pytest.mark.usefixtures("tiny_models")
 
 
 @pytest.fixture

@@ -19,22 +19,13 @@ from service.engine.roofline import Roofline, Work, measure_roofline, measure_wo
 from service.engine.tracing import torchscript_allowed, trace
 from service.settings import Settings
 from tests.service.support import as_file, noise
-from tests.service.tiny_models import publish_tiny_models, tiny_landmarker, tiny_network
-
-
-@pytest.fixture(scope="module")
-def model_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("models")
-    publish_tiny_models(root)
-    return root
+from tests.service.tiny_models import tiny_landmarker, tiny_network
 
 
 @pytest.fixture(autouse=True)
-def _tiny_models(model_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _one_tiny_model(tiny_models: None, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {
-        "MODEL_ROOT": model_root,
         "MODELS": "affectsrnet-x8",
-        "TORCH_NUM_THREADS": 1,
         "CPU_DTYPE": "float32",
         "ENGINE_CACHE_DIR": "",
     }.items():
@@ -120,10 +111,10 @@ def test_exported_file_is_checked_against_the_model(
     assert (tmp_path / name).stat().st_size > 0
 
 
-def test_exported_file_gives_what_the_engine_gives(model_root: Path, tmp_path: Path) -> None:
+def test_exported_file_gives_what_the_engine_gives(tiny_model_root: Path, tmp_path: Path) -> None:
     out = tmp_path / "x8.pt"
     assert run("export", "torchscript", "affectsrnet-x8", out) == 0
-    engine = load_engine(ModelStore(model_root), Settings())
+    engine = load_engine(ModelStore(tiny_model_root), Settings())
     faces = [np.ascontiguousarray(face[::2, ::2]) for face in sample_faces()]
     with torchscript_allowed():
         images, is_finite, confidence = torch.jit.load(out)(torch.from_numpy(np.stack(faces)))

@@ -9,20 +9,10 @@ from PIL import Image
 
 from service.cli import main
 from tests.service.support import as_file, noise
-from tests.service.tiny_models import publish_tiny_models
-
-
-@pytest.fixture(scope="module")
-def model_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("models")
-    publish_tiny_models(root)
-    return root
 
 
 @pytest.fixture(autouse=True)
-def _tiny_models(model_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AFFECTSR_MODEL_ROOT", str(model_root))
-    monkeypatch.setenv("AFFECTSR_TORCH_NUM_THREADS", "1")
+def _no_readout(tiny_models: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AFFECTSR_READOUT", "none")
 
 

@@ -8,24 +8,14 @@ import numpy as np
 import pytest
 
 from service.cli import main
-from tests.service.tiny_models import publish_tiny_models
 
 pytest.importorskip("av", reason="needs PyAV, an extra: pip install '.[video]'")
 
 from tests.service.video.clips import destroy_packets, read_frames, write_clip
 
 
-@pytest.fixture(scope="module")
-def model_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("models")
-    publish_tiny_models(root)
-    return root
-
-
 @pytest.fixture(autouse=True)
-def _tiny_models(model_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AFFECTSR_MODEL_ROOT", str(model_root))
-    monkeypatch.setenv("AFFECTSR_TORCH_NUM_THREADS", "1")
+def _no_optional_models(tiny_models: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AFFECTSR_EMOTION_MODEL", "")
     monkeypatch.setenv("AFFECTSR_FACE_DETECTOR_MODEL", "")
 
