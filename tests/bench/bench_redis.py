@@ -92,7 +92,7 @@ async def _measure(
                     item_ms=options.item_ms,
                     settings={"api_keys_file": keys, "codec_threads": 1, **settings},
                 )
-            )
+            ).address
             for settings in (
                 {"cache": "shared", "redis_url": redis.url, "log_level": "error"},
                 {"cache": "local"},
