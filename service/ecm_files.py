@@ -12,14 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from model_store.image_tensor import RgbImage
-from service.app import open_store
+from service.command_room import open_command_room
 from service.ecm_pipeline import Comparison, compare_readings
 from service.engine.base import EmotionReading
-from service.engine.loading import load_engine
-from service.engine_room import EngineRoom, StageTimes, open_engine_room
+from service.engine_room import EngineRoom, StageTimes
 from service.errors import ServiceError
-from service.lifecycle import Lifecycle
-from service.metrics import Metrics
 from service.settings import Settings
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -110,13 +107,7 @@ async def compare_folders(plan: PairPlan, settings: Settings) -> FolderCompariso
     names: list[str] = []
     sides: tuple[list[EmotionReading], list[EmotionReading]] = ([], [])
     left_out = list(plan.left_out)
-    async with open_engine_room(
-        settings,
-        lambda: load_engine(open_store(settings), settings),
-        metrics=Metrics(max_batch_size=settings.max_batch_size),
-        lifecycle=Lifecycle(),
-        warm_up=False,
-    ) as room:
+    async with open_command_room(settings) as room:
         classifier = room.require_classifier()
         for pairs in _portions(plan.pairs, settings.max_batch_size):
             outcomes = await asyncio.gather(*(_read_pair(room, pair, settings) for pair in pairs))

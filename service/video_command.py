@@ -8,20 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model_store.errors import ModelStoreError
-from service.app import open_store
-from service.engine.loading import load_engine
-from service.engine_room import open_engine_room
+from service.command_room import open_command_room
 from service.errors import RequestError, ServiceError, StartupError
-from service.lifecycle import Lifecycle
-from service.metrics import Metrics
 from service.settings import Settings
 from service.terminal import EXIT_FAILED, EXIT_NO_START, EXIT_STOPPED, EXIT_USAGE, fail
 from service.video.errors import UnwritableVideoError, VideoError
 from service.video.formats import is_video, written_format
 from service.video.frames import VideoOptions
-
-# See service.upscale_files.run: nobody else could do the work of a device that is slow.
-_STALL_SECONDS = 3600.0
 
 
 def run_video_upscale(
@@ -98,13 +91,7 @@ async def _upscale(source: Path, target: Path, settings: Settings, options: Vide
     from service.video.run import upscale_video
 
     info = await asyncio.to_thread(look_at_clip, source)
-    async with open_engine_room(
-        settings.model_copy(update={"device_stall_seconds": _STALL_SECONDS}),
-        lambda: load_engine(open_store(settings), settings),
-        metrics=Metrics(max_batch_size=settings.max_batch_size),
-        lifecycle=Lifecycle(),
-        warm_up=False,
-    ) as room:
+    async with open_command_room(settings) as room:
         with tqdm(
             total=info.num_frames or None,
             unit="frame",

@@ -15,11 +15,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from skimage import data
 
-from service.app import open_store
-from service.engine.loading import load_engine
-from service.engine_room import StageTimes, open_engine_room
-from service.lifecycle import Lifecycle
-from service.metrics import Metrics
+from service.command_room import open_command_room
+from service.engine_room import StageTimes
 from service.photo import PhotoFile, PhotoOrder, PhotoPipeline
 from service.settings import Settings
 
@@ -61,13 +58,7 @@ async def _draw(original: Image.Image) -> Image.Image:
         (len(columns) * (TILE_PX + GAP_PX) - GAP_PX, len(ROWS) * (TILE_PX + CAPTION_PX)),
         "white",
     )
-    async with open_engine_room(
-        settings,
-        lambda: load_engine(open_store(settings), settings),
-        metrics=Metrics(max_batch_size=settings.max_batch_size),
-        lifecycle=Lifecycle(),
-        warm_up=False,
-    ) as room:
+    async with open_command_room(settings) as room:
         photos = PhotoPipeline(room, settings)
         for number, row in enumerate(ROWS):
             small = make_smaller(original, row)

@@ -8,6 +8,7 @@ more.
 
 import logging
 import tempfile
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -66,6 +67,7 @@ class GraphCache:
         return self._folder / f"{name}-{key[:20]}.graph"
 
 
+@cache
 def digest_of_code() -> str:
     """Digest of the sources that decide what a network computes: newer code, another graph."""
     digest = sha256()

@@ -9,12 +9,9 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from model_store.store import ModelStore
-from service.app import open_store
-from service.engine.loading import load_engine
-from service.engine_room import StageTimes, open_engine_room
+from service.command_room import open_command_room
+from service.engine_room import StageTimes
 from service.errors import DeviceLostError, ServiceError
-from service.lifecycle import Lifecycle
-from service.metrics import Metrics
 from service.photo import PhotoFile, PhotoPipeline
 from service.pipeline import UpscaledFile, UpscaleOrder, UpscalePipeline
 from service.schemas import Expression
@@ -23,10 +20,6 @@ from service.upscale_files.journal import Journal
 from service.upscale_files.outputs import Output
 from service.upscale_files.photos import PhotoWishes, describe_photo_line
 from service.upscale_files.plan import FileJob
-
-# A server gives its callers to another replica where the device stalls. Here is none, and a person
-# who may press Ctrl-C: on a machine that is busy elsewhere a batch may take its time.
-_STALL_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,13 +114,7 @@ async def upscale_files(
         return
     if journal is not None:
         journal.begin(to_do)
-    async with open_engine_room(
-        settings.model_copy(update={"device_stall_seconds": _STALL_SECONDS}),
-        lambda: load_engine(open_store(settings), settings),
-        metrics=Metrics(max_batch_size=settings.max_batch_size),
-        lifecycle=Lifecycle(),
-        warm_up=False,
-    ) as room:
+    async with open_command_room(settings) as room:
         work = _Work(
             UpscalePipeline(room), PhotoPipeline(room, settings), output, settings, options, journal
         )

@@ -82,7 +82,7 @@ def test_nothing_to_do_loads_no_model(
     def fail(*arguments: object) -> None:
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr("service.upscale_files.run.load_engine", fail)
+    monkeypatch.setattr("service.command_room.load_engine", fail)
     capsys.readouterr()
     assert upscale("album", "out") == 0
     assert "0 upscaled, 3 skipped" in capsys.readouterr().err
