@@ -1,9 +1,14 @@
 """Fixtures that every test folder may use."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.redis_server import RedisServer
 
 # Before torch is imported. The networks here are tiny: a second thread waits at barriers for longer
 # than it computes, and far longer on a busy machine.
@@ -31,3 +36,24 @@ def data_root() -> Path:
 def samples() -> Path:
     """The folder of the sample face: face_16px.png, face_32px.png, face_128px.png."""
     return ROOT / "docs" / "samples"
+
+
+@pytest.fixture(scope="session")
+def tiny_model_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of tiny untrained networks, to read from."""
+    from tests.service.tiny_models import publish_tiny_models  # imports torch
+
+    root = tmp_path_factory.mktemp("models")
+    publish_tiny_models(root)
+    return root
+
+
+@pytest.fixture
+def redis() -> Iterator["RedisServer"]:
+    """A running redis-server of the test's own."""
+    from tests.redis_server import RedisServer
+
+    server = RedisServer()
+    server.start()
+    yield server
+    server.stop()

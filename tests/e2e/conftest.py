@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.tiny_models import publish_tiny_models
-
 START_SECONDS = 300  # the published models are converted for long on a busy machine
 END_SECONDS = 30
 
@@ -87,13 +85,6 @@ class ServerProcess:
         self._new_lines.put(None)
 
 
-@pytest.fixture(scope="session")
-def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("models")
-    publish_tiny_models(root)
-    return root
-
-
 @pytest.fixture
 def started() -> Iterator[list[ServerProcess]]:
     """Servers that are gone after the test."""
@@ -104,14 +95,14 @@ def started() -> Iterator[list[ServerProcess]]:
 
 
 @pytest.fixture
-def serve(tiny_models: Path, started: list[ServerProcess]) -> Callable[..., ServerProcess]:
+def serve(tiny_model_root: Path, started: list[ServerProcess]) -> Callable[..., ServerProcess]:
     """Start `affectsr serve`, with settings as keyword arguments; a command may confine it."""
 
     def start(
         *, port: int = 0, confined_by: Sequence[str] = (), **settings: object
     ) -> ServerProcess:
         defaults = {
-            "model_root": tiny_models,
+            "model_root": tiny_model_root,
             "engine": "torch",  # OpenVINO converts for seconds
             "torch_num_threads": 1,
             "max_batch_size": 2,

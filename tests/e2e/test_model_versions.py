@@ -1,6 +1,6 @@
 """A new version of a model, and back again: replicas of both and one Redis that keeps results."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,14 +27,6 @@ class Answer:
     model: str
     source: str
     image: bytes
-
-
-@pytest.fixture
-def redis() -> Iterator[RedisServer]:
-    server = RedisServer()
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture

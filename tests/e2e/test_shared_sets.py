@@ -25,14 +25,6 @@ SIDES = ("original", "super_resolved")
 
 
 @pytest.fixture
-def redis() -> Iterator[RedisServer]:
-    server = RedisServer()
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
 def replicas(serve: Serve, redis: RedisServer) -> list[ServerProcess]:
     return [
         serve(

@@ -32,13 +32,13 @@ sys.exit(main())
 
 def test_ctrl_c_leaves_whole_files_and_the_next_run_goes_on(
     tmp_path: Path,
-    tiny_models: Path,
+    tiny_model_root: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     for name in [name for name in os.environ if name.startswith("AFFECTSR_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("AFFECTSR_MODEL_ROOT", str(tiny_models))
+    monkeypatch.setenv("AFFECTSR_MODEL_ROOT", str(tiny_model_root))
     monkeypatch.setenv("AFFECTSR_TORCH_NUM_THREADS", "1")
     monkeypatch.setenv("AFFECTSR_READOUT", "none")
     (tmp_path / "in").mkdir()

@@ -7,7 +7,6 @@ import pytest
 
 from service.settings import Settings
 from tests.fakes import ManualClock, NearestEngine
-from tests.service.tiny_models import publish_tiny_models
 
 
 @pytest.fixture
@@ -22,14 +21,6 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
     # Converting models takes seconds; tests of OpenVINO ask for it.
     monkeypatch.setenv("AFFECTSR_ENGINE", "torch")
-
-
-@pytest.fixture(scope="session")
-def tiny_model_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store of tiny untrained networks, to read from."""
-    root = tmp_path_factory.mktemp("models")
-    publish_tiny_models(root)
-    return root
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -19,14 +19,6 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def limits(clock: ManualClock) -> RequestLimits:
     return RequestLimits(clock=clock)
-
-
-@pytest.fixture
-def redis() -> Iterator[RedisServer]:
-    server = RedisServer()
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Running sets by HTTP, in memory and in a real Redis."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -19,14 +19,6 @@ def engine_of(version: str = "1") -> NearestEngine:
     engine = NearestEngine(classifier=served_classifier(version=version))
     engine.emotion_of = read
     return engine
-
-
-@pytest.fixture
-def redis() -> Iterator[RedisServer]:
-    server = RedisServer()
-    server.start()
-    yield server
-    server.stop()
 
 
 def settings_with(redis: RedisServer) -> Settings:
