@@ -9,7 +9,6 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
-from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.staticfiles import StaticFiles
 
 from model_store.errors import ModelStoreError
@@ -18,6 +17,7 @@ from service.access import open_gate
 from service.api_document import complete_document
 from service.authentication import ApiKeyMiddleware
 from service.cache import ResponseCache, open_cache
+from service.direct_route import DirectRoute
 from service.ecm_pipeline import EcmPipeline
 from service.engine.base import Engine
 from service.engine.loading import load_engine
@@ -158,10 +158,11 @@ def create_app(
     services.attach_to(app)
     add_error_handlers(app)
     # The last one added is the outermost.
-    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_bytes)
+    app.add_middleware(DirectRoute, path=upscale.PATH, method="POST", endpoint=upscale.upscale)
     app.add_middleware(DeclaredLengthMiddleware, max_body_bytes=settings.max_body_bytes)
     app.add_middleware(
         UploadMiddleware,
+        max_body_bytes=settings.max_body_bytes,
         max_held_bytes=settings.max_held_body_bytes,
         check_room=check_room,
     )

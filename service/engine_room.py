@@ -7,7 +7,7 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -262,9 +262,9 @@ class EngineRoom:
         times.record("encode", self._clock() - started_at)
         return data
 
-    async def _run_batch(
+    def _run_batch(
         self, key: str, claim: Claim[EngineItem]
-    ) -> Sequence[EngineResult | ServiceError]:
+    ) -> Awaitable[Sequence[EngineResult | ServiceError]]:
         def run() -> Sequence[EngineResult | ServiceError]:
             items = claim()
             if not items:
@@ -275,7 +275,7 @@ class EngineRoom:
                 return self._engine.find_faces([item.image for item in items])
             return upscale_and_read_out(self._engine, key, items)
 
-        return await self._thread.run(run)
+        return self._thread.run(run)
 
 
 def _taken_out(kind: type[ResultT], batched: Batched[EngineResult], times: StageTimes) -> ResultT:

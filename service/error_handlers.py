@@ -7,7 +7,6 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 from starlette.responses import Response
 from starlette.routing import Match
 
@@ -165,17 +164,8 @@ async def _answer_service_error(request: Request, error: Exception) -> Response:
 
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:
-    """The framework's own refusals: no such path, wrong method, body over the cap."""
+    """The framework's own refusals: no such path, wrong method."""
     refusal = cast("HTTPException", error)
-    if refusal.status_code == 413:
-        limit = request.scope.get(MAX_BODY_SIZE_SCOPE_KEY)
-        return service_error_response(
-            request,
-            errors.BodyTooLargeError(
-                f"the body has more than the {limit} bytes that are taken; send fewer images at "
-                "once, or smaller files"
-            ),
-        )
     match refusal.status_code:
         case 404:
             kind = ProblemKind(404, "not-found", "There is nothing at this path")

@@ -16,10 +16,14 @@ from uvicorn.server import ServerState
 
 from service.open_connections import OpenConnections
 
+# A body beyond this is not copied to go out with its head.
+_MOST_JOINED_BYTES = 64 * 1024
+
 # As uvicorn has it for its other parser, and eight times what proxies allow. A head that comes in
 # one piece may be a few times as long.
 MAX_HEAD_BYTES = 64 * 1024
 _RETRY_AFTER_SECONDS = 5
+_CONTINUE = b"HTTP/1.1 100 "
 
 
 def bounded_protocol(
@@ -87,6 +91,8 @@ def bounded_protocol(
             self._head_is_over()
             connections.works(self)
             super().on_headers_complete()
+            if self.scope["method"] != "HEAD":  # no body follows, not even an empty one
+                self.cycle.transport = cast("asyncio.Transport", _HeadWithBody(self.transport))
 
         def on_message_complete(self) -> None:
             super().on_message_complete()
@@ -128,3 +134,39 @@ def bounded_protocol(
             self.transport.close()
 
     return BoundedProtocol
+
+
+class _HeadWithBody:
+    """Stands for the transport as one answer writes: its head goes out together with its body.
+
+    uvicorn writes one after the other, each by a system call that wakes the caller, who can do
+    nothing with the first.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._held = b""
+        self._has_head_passed = False
+
+    def write(self, data: bytes) -> None:
+        if not self._has_head_passed and not data.startswith(_CONTINUE):
+            self._has_head_passed = True
+            self._held = data
+        elif len(data) <= _MOST_JOINED_BYTES:
+            held, self._held = self._held, b""
+            self._transport.write(held + data)
+        else:
+            self._write_held()
+            self._transport.write(data)
+
+    def close(self) -> None:
+        self._write_held()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def _write_held(self) -> None:
+        if self._held:
+            held, self._held = self._held, b""
+            self._transport.write(held)

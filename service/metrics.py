@@ -50,6 +50,9 @@ class Metrics:
         self._cancelled = self._counter(
             "cancelled", "Work dropped because nobody waits for it.", "where"
         )
+        # Looked up by its labels, for each request, a series costs as much again as to count in it.
+        self._stages: dict[str, Histogram] = {}
+        self._answers: dict[tuple[str, int], Counter] = {}
         for reason in get_args(DropReason):
             self._cancelled.labels(f"queue_{reason}")  # from 0 on, so that a rate has the first one
         self._poisoned = self._counter("poisoned", "Images that the model failed on, alone.")
@@ -111,7 +114,10 @@ class Metrics:
     # --- requests ---
 
     def request_answered(self, *, route: str, code: int) -> None:
-        self._requests.labels(route, str(code)).inc()
+        answers = self._answers.get((route, code))
+        if answers is None:
+            answers = self._answers[route, code] = self._requests.labels(route, str(code))
+        answers.inc()
 
     def request_rejected(self, reason: str) -> None:
         self._rejected.labels(reason).inc()
@@ -122,7 +128,10 @@ class Metrics:
         self.request_rejected(_HEAD_REFUSALS.get(code, "no-http"))
 
     def stage_finished(self, stage: str, seconds: float) -> None:
-        self._stage_seconds.labels(stage).observe(seconds)
+        series = self._stages.get(stage)
+        if series is None:
+            series = self._stages[stage] = self._stage_seconds.labels(stage)
+        series.observe(seconds)
 
     def landmarks_found(self, seconds: float) -> None:
         """Of a whole batch, and a part of its infer; called on the engine's thread."""

@@ -4,11 +4,11 @@ Pure ASGI: a BaseHTTPMiddleware anywhere would hide from the handlers that a cal
 """
 
 import logging
+import random
 import re
 import time
-import uuid
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -17,6 +17,7 @@ from service.errors import BodyTooLargeError
 from service.lifecycle import Lifecycle
 from service.logs import request_context
 from service.metrics import Metrics
+from service.routes.services import header_in
 from service.schemas import Problem
 
 logger = logging.getLogger(__name__)
@@ -47,14 +48,16 @@ class RequestMiddleware:
         self._app = app
         self._metrics = metrics
         self._lifecycle = lifecycle
+        # An id is no secret. The system's own random numbers cost a system call, in which the
+        # engine's thread takes the interpreter's lock away from the event loop.
+        self._rng = random.Random()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(scope)
-        traceparent = Headers(scope=scope).get("traceparent", "")
-        with request_context(request_id, traceparent=traceparent):
+        request_id = self._id_of(scope)
+        with request_context(request_id, traceparent=header_in(scope, b"traceparent")):
             await self._answer(scope, receive, send, request_id=request_id)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, *, request_id: str) -> None:
@@ -65,11 +68,13 @@ class RequestMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = request_id
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    (b"x-request-id", request_id.encode("ascii")),
+                ]
                 if self._lifecycle.is_ending:
                     # So that nobody sends the next request into a connection that is closing.
-                    headers["Connection"] = "close"
+                    MutableHeaders(scope=message)["Connection"] = "close"
             await send(message)
 
         try:
@@ -102,12 +107,15 @@ class RequestMiddleware:
         level = logging.DEBUG if route in _QUIET_ROUTES and status < 400 else logging.INFO
         logger.log(level, "request", extra=extra)
 
+    def _id_of(self, scope: Scope) -> str:
+        given = header_in(scope, b"x-request-id")
+        return given if _REQUEST_ID.fullmatch(given) else f"{self._rng.getrandbits(128):032x}"
+
 
 class DeclaredLengthMiddleware:
     """Refuses a body by the length that its header declares, before a byte of it is read.
 
-    Starlette's RequestBodyLimitMiddleware stands behind it and counts the bytes of bodies that
-    declare none; by itself it answers declared ones too, but in plain text.
+    UploadMiddleware counts the bytes of bodies that declare none.
     """
 
     def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
@@ -116,7 +124,7 @@ class DeclaredLengthMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            declared = Headers(scope=scope).get("content-length", "")
+            declared = header_in(scope, b"content-length")
             if declared.isdecimal() and int(declared) > self._max_body_bytes:
                 error = BodyTooLargeError(
                     f"the body has {declared} bytes; at most {self._max_body_bytes} are taken: "
@@ -125,8 +133,3 @@ class DeclaredLengthMiddleware:
                 await service_error_response(Request(scope), error)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
-
-
-def _request_id(scope: Scope) -> str:
-    given = Headers(scope=scope).get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex

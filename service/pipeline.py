@@ -113,6 +113,9 @@ class UpscalePipeline:
     async def _make(
         self, order: UpscaleOrder, wanted: ServedModel | None, times: StageTimes
     ) -> list[UpscaledFile | ServiceError]:
+        if len(order.images) == 1:  # nearly always, and a task costs more than a call
+            async with self._room.admitted(1, deadline=order.deadline):
+                return [await self._upscale_one(order.images[0], order, wanted, times)]
         async with (
             self._room.admitted(len(order.images), deadline=order.deadline),
             asyncio.TaskGroup() as group,

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.error_handlers import service_error_response
-from service.errors import OverloadedError
+from service.errors import BodyTooLargeError, OverloadedError
 
 # Whose bytes are held now is gone after about that time, as uploads and waiting have deadlines.
 _RETRY_AFTER_SECONDS = 2
@@ -19,15 +19,21 @@ _RETRY_AFTER_SECONDS = 2
 class UploadMiddleware:
     """Stands in front of every POST: asks for room first, then counts the bytes that it holds.
 
-    Bodies stay in memory until their request is answered, so it is the sum over all requests that
-    is bounded.
+    Bodies stay in memory until their request is answered, so the sum over all requests is bounded,
+    too.
     """
 
     def __init__(
-        self, app: ASGIApp, *, max_held_bytes: int, check_room: Callable[[str], None]
+        self,
+        app: ASGIApp,
+        *,
+        max_body_bytes: int,
+        max_held_bytes: int,
+        check_room: Callable[[str], None],
     ) -> None:
         """`check_room` raises OverloadedError where a path would not be admitted now."""
         self._app = app
+        self._max_body_bytes = max_body_bytes
         self._max_held_bytes = max_held_bytes
         self._check_room = check_room
         self._held_bytes = 0
@@ -47,7 +53,7 @@ class UploadMiddleware:
             nonlocal held_by_this
             message = await receive()
             num_bytes = len(message.get("body", b""))
-            self._check_bytes(num_bytes)
+            self._check_bytes(num_bytes, held_by_this)
             self._held_bytes += num_bytes
             held_by_this += num_bytes
             return message
@@ -57,7 +63,12 @@ class UploadMiddleware:
         finally:
             self._held_bytes -= held_by_this
 
-    def _check_bytes(self, num_bytes: int) -> None:
+    def _check_bytes(self, num_bytes: int, held_by_this: int) -> None:
+        if held_by_this + num_bytes > self._max_body_bytes:
+            raise BodyTooLargeError(
+                f"the body has more than the {self._max_body_bytes} bytes that are taken; send "
+                "fewer images at once, or smaller files"
+            )
         if self._held_bytes + num_bytes > self._max_held_bytes:
             raise OverloadedError(
                 f"the bodies of all requests together would exceed {self._max_held_bytes} bytes; "

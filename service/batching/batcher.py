@@ -6,9 +6,8 @@ already and waiting could not make it fuller.
 """
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Generic, TypeVar
 
 from service.batching.entry import Entry
@@ -40,7 +39,11 @@ _PAUSED_SECONDS = 2.0
 
 
 class DynamicBatcher(Generic[ItemT, ResultT]):
-    """One bounded queue and the task that empties it; used on one event loop."""
+    """One bounded queue and what empties it; used on one event loop.
+
+    Batches are formed by a callback of the loop's, one turn after the queue has changed: whoever
+    comes in the same turn is in the same batch.
+    """
 
     def __init__(
         self,
@@ -59,19 +62,17 @@ class DynamicBatcher(Generic[ItemT, ResultT]):
         self._worker = BatchWorker(
             run_batch, observer=observer, size_cap=size_cap, watchdog=self._watchdog, clock=clock
         )
-        self._changed = asyncio.Event()
+        self._forming: asyncio.Handle | None = None
+        self._company_is_due: asyncio.TimerHandle | None = None
         self._batches: set[asyncio.Task[None]] = set()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._watching: asyncio.Task[None] | None = None
         self._is_closed = False
         self._held_until: int | None = None
         self._device_state = DeviceState.ANSWERS
 
     def start(self) -> None:
-        """Start the scheduler and the watchdog on the running loop."""
-        self._tasks = [
-            asyncio.create_task(self._repeat(self._schedule), name="batcher"),
-            asyncio.create_task(self._repeat(self._watch), name="watchdog"),
-        ]
+        """Start the watchdog on the running loop."""
+        self._watching = asyncio.create_task(self._watch(), name="watchdog")
 
     @property
     def has_lost_device(self) -> bool:
@@ -152,9 +153,12 @@ class DynamicBatcher(Generic[ItemT, ResultT]):
         )
         while self._batches and not self.has_lost_device:
             await asyncio.wait(self._batches, timeout=_WATCH_SECONDS)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for handle in (self._forming, self._company_is_due):
+            if handle is not None:
+                handle.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
 
     def _check_open(self) -> None:
         if self._is_closed:
@@ -166,30 +170,30 @@ class DynamicBatcher(Generic[ItemT, ResultT]):
 
     # --- forming batches ---
 
-    async def _repeat(self, step: Callable[[], Awaitable[None]]) -> None:
-        """Repeat a step for good: what it raises ends neither the loop nor a caller's wait."""
-        while True:
-            try:
-                await step()
-            except Exception:
-                logger.exception("the batcher failed; what was queued is answered")
-                for entry in self._waiting.take_all():
-                    entry.fail(ItemFailedError("the batch of this image could not be formed"))
-                await asyncio.sleep(0)
+    def _form_soon(self) -> None:
+        if self._forming is None and len(self._batches) < _MAX_BATCHES_IN_FLIGHT:
+            self._forming = asyncio.get_running_loop().call_soon(self._form)
 
-    async def _schedule(self) -> None:
-        self._changed.clear()
-        if not self._may_form():
-            await self._changed.wait()
-            return
-        wait_seconds = self._seconds_worth_waiting()
-        if wait_seconds > 0:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), wait_seconds)
-            return
-        self._drop_expired()
-        if self._waiting:
-            self._start_batch()
+    def _form(self) -> None:
+        """Form what batches may be formed; whatever it meets with, nobody waits for ever."""
+        if self._company_is_due is not None:
+            self._company_is_due.cancel()
+            self._company_is_due = None
+        try:
+            while self._may_form():
+                if (wait_seconds := self._seconds_worth_waiting()) > 0:
+                    loop = asyncio.get_running_loop()
+                    self._company_is_due = loop.call_later(wait_seconds, self._form_soon)
+                    return
+                self._drop_expired()
+                if self._waiting:
+                    self._start_batch()
+        except Exception:
+            logger.exception("the batcher failed; what was queued is answered")
+            for entry in self._waiting.take_all():
+                entry.fail(ItemFailedError("the batch of this image could not be formed"))
+        finally:
+            self._forming = None
 
     def _may_form(self) -> bool:
         if not self._waiting or len(self._batches) >= _MAX_BATCHES_IN_FLIGHT:
@@ -206,20 +210,21 @@ class DynamicBatcher(Generic[ItemT, ResultT]):
         return self._waiting.oldest().queued_at + self._limits.max_wait_seconds - self._clock()
 
     def _start_batch(self) -> None:
-        task = asyncio.create_task(self._run(self._waiting.take_next()), name="batch")
+        answering = self._worker.start(self._waiting.take_next())
+        task = asyncio.create_task(self._until_answered(answering), name="batch")
         self._batches.add(task)
         task.add_done_callback(self._batch_is_done)
         self._queue_has_changed()
 
-    async def _run(self, entries: list[Entry[ItemT, ResultT]]) -> None:
+    async def _until_answered(self, answering: Coroutine[None, None, None]) -> None:
         try:
-            await self._worker.run(entries)
+            await answering
         except DeviceLostError as error:
             self._lose_device(str(error))
 
     def _batch_is_done(self, task: asyncio.Task[None]) -> None:
         self._batches.discard(task)
-        self._changed.set()
+        self._form_soon()
         self.check_device()  # what was taken for hung may just have come back
 
     def _drop_expired(self) -> None:
@@ -231,17 +236,21 @@ class DynamicBatcher(Generic[ItemT, ResultT]):
             self._queue_has_changed()
 
     def _queue_has_changed(self) -> None:
-        self._changed.set()
+        self._form_soon()
         self._observer.queue_changed(num_items=len(self._waiting), cost=self._waiting.cost)
 
     # --- when the device does not answer ---
 
     async def _watch(self) -> None:
-        before = self._clock()
-        await asyncio.sleep(_WATCH_SECONDS)
-        if self._clock() - before > _PAUSED_SECONDS:
-            self._watchdog.process_paused()
-        self.check_device()
+        while True:
+            before = self._clock()
+            await asyncio.sleep(_WATCH_SECONDS)
+            if self._clock() - before > _PAUSED_SECONDS:
+                self._watchdog.process_paused()
+            try:
+                self.check_device()
+            except Exception:
+                logger.exception("the watchdog failed; it looks again")
 
     def _lose_device(self, reason: str) -> None:
         if self.has_lost_device:

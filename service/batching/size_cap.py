@@ -16,6 +16,11 @@ class SizeCap:
         self._clock = clock
         self._lowered: dict[str, tuple[float, float]] = {}  # key -> cap, and when it was that
 
+    @property
+    def is_lowered(self) -> bool:
+        """Whether a batch of any key may have to be smaller than the limits say."""
+        return bool(self._lowered)
+
     def max_cost(self, key: str) -> float:
         """The cost that a batch may have now; infinite where nothing speaks against any."""
         if key not in self._lowered:

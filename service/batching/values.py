@@ -1,6 +1,6 @@
 """What goes into the batcher and comes out of it, and what it asks of those around it."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, TypeVar
 
@@ -23,12 +23,12 @@ class Claim(Protocol[ItemT_co]):
 class BatchRunner(Protocol[ItemT_contra, ResultT_co]):
     """Runs one batch on the device; batches given while one runs wait their turn there."""
 
-    async def __call__(
+    def __call__(
         self, key: str, claim: Claim[ItemT_contra]
-    ) -> Sequence[ResultT_co | ServiceError]:
-        """Return one result or error for each item of `claim()`, in its order.
+    ) -> Awaitable[Sequence[ResultT_co | ServiceError]]:
+        """Begin at once, if it can; one result or error for each item of `claim()`, in its order.
 
-        Raises:
+        Raises (as it is awaited):
             DeviceMemoryError: the batch does not fit the device's memory; parts of it may.
             DeviceLostError: the device will not run anything any more.
             Exception: anything else is some item's fault; the batcher finds out which.

@@ -81,6 +81,12 @@ class WaitingEntries(Generic[ItemT, ResultT]):
 
     def next_batch_is_full(self) -> bool:
         """Whether the next batch would be none the larger for more entries."""
+        if (
+            self._num_waiting < self._limits.max_batch_size
+            and self.cost < self._limits.max_batch_cost
+            and not self._size_cap.is_lowered
+        ):
+            return False
         return self._next()[1]
 
     def oldest(self) -> Entry[ItemT, ResultT]:
@@ -95,8 +101,8 @@ class WaitingEntries(Generic[ItemT, ResultT]):
         lane = self._oldest_lane()
         chosen: list[Entry[ItemT, ResultT]] = []
         cost = 0
+        max_cost = min(self._limits.max_batch_cost, self._size_cap.max_cost(next(iter(lane)).key))
         for entry in lane:
-            max_cost = min(self._limits.max_batch_cost, self._size_cap.max_cost(entry.key))
             if chosen and cost + entry.cost > max_cost:
                 return chosen, True
             chosen.append(entry)

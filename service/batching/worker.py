@@ -1,7 +1,8 @@
 """Runs formed batches and answers for each of their items, whatever the device does."""
 
+import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -28,6 +29,14 @@ class _Failure:
 
     kind: type[Exception]
     message: str
+
+
+@dataclass(frozen=True)
+class _Given(Generic[ItemT, ResultT]):
+    """A batch that the runner has, and what will come of it."""
+
+    batch: Batch[ItemT, ResultT]
+    results: Awaitable[Sequence[ResultT | ServiceError]]
 
 
 class BatchWorker(Generic[ItemT, ResultT]):
@@ -64,19 +73,30 @@ class BatchWorker(Generic[ItemT, ResultT]):
         started = [batch.started_at for batch in self._given if batch.started_at is not None]
         return min(started or [batch.given_at for batch in self._given], default=None)
 
-    async def run(self, entries: list[Entry[ItemT, ResultT]]) -> None:
-        """Run entries of one key until each of them is answered.
+    def start(self, entries: list[Entry[ItemT, ResultT]]) -> Coroutine[None, None, None]:
+        """Give entries of one key to the runner; what comes back is to be run until it ends.
 
-        Raises:
+        It ends when each of the entries is answered.
+
+        Raises (as it is awaited):
             DeviceLostError: the device is lost; the entries have been told.
         """
         self._in_hand.update(entries)
-        groups = [entries]
+        groups = self._parts(entries)
+        return self._answer(entries, groups, self._give(groups.pop()))
+
+    async def _answer(
+        self,
+        entries: list[Entry[ItemT, ResultT]],
+        groups: list[list[Entry[ItemT, ResultT]]],
+        given: _Given[ItemT, ResultT],
+    ) -> None:
+        """Wait for what was given; then run the groups, the last one first."""
         try:
+            groups += reversed(await self._attempt(given))
             while groups:
-                group = groups.pop()
-                parts = _parts_within(self._size_cap.max_cost(group[0].key), group)
-                groups.extend(reversed(parts if len(parts) > 1 else await self._attempt(group)))
+                groups += self._parts(groups.pop())
+                groups += reversed(await self._attempt(self._give(groups.pop())))
         except DeviceLostError as error:
             for entry in entries:
                 entry.fail(DeviceLostError(str(error)))
@@ -93,14 +113,25 @@ class BatchWorker(Generic[ItemT, ResultT]):
         for entry in self._in_hand:
             entry.fail(error())
 
-    async def _attempt(
-        self, entries: list[Entry[ItemT, ResultT]]
-    ) -> list[list[Entry[ItemT, ResultT]]]:
-        """Run entries as one batch; gives the parts that are to be run again, in order."""
+    def _parts(self, entries: list[Entry[ItemT, ResultT]]) -> list[list[Entry[ItemT, ResultT]]]:
+        """Parts that fit the device's memory, the first one last."""
+        return _parts_within(self._size_cap.max_cost(entries[0].key), entries)[::-1]
+
+    def _give(self, entries: list[Entry[ItemT, ResultT]]) -> _Given[ItemT, ResultT]:
         batch = Batch(entries, self._clock, given_at=self._clock())
         self._given.append(batch)
         try:
-            outcome = await self._call(batch)
+            return _Given(batch, self._run_batch(entries[0].key, batch.claim))
+        except Exception as error:
+            refused = asyncio.get_running_loop().create_future()
+            refused.set_exception(error)
+            return _Given(batch, refused)
+
+    async def _attempt(self, given: _Given[ItemT, ResultT]) -> list[list[Entry[ItemT, ResultT]]]:
+        """Wait for a batch; gives the parts that are to be run again, in order."""
+        batch = given.batch
+        try:
+            outcome = await self._outcome(given)
         finally:
             self._given.remove(batch)
         self._drop_unclaimed(batch)
@@ -111,11 +142,12 @@ class BatchWorker(Generic[ItemT, ResultT]):
             raise DeviceLostError(outcome.message)
         return self._parts_to_retry(batch, outcome)
 
-    async def _call(
-        self, batch: Batch[ItemT, ResultT]
+    async def _outcome(
+        self, given: _Given[ItemT, ResultT]
     ) -> Sequence[ResultT | ServiceError] | _Failure:
+        batch = given.batch
         try:
-            results = await self._run_batch(batch.entries[0].key, batch.claim)
+            results = await given.results
             if batch.started_at is None or len(results) != len(batch.running):
                 raise RuntimeError(f"{len(results)} results for {len(batch.running)} claimed items")
         except (DeviceLostError, DeviceMemoryError) as error:
@@ -177,6 +209,8 @@ class BatchWorker(Generic[ItemT, ResultT]):
 
     def _drop_unclaimed(self, batch: Batch[ItemT, ResultT]) -> None:
         if batch.started_at is None:
+            return
+        if len(batch.running) == len(batch.entries):
             return
         claimed = set(batch.running)
         for entry in batch.entries:

@@ -1,27 +1,67 @@
 """The one thread that touches the device."""
 
 import asyncio
+import contextlib
+import queue
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
 
+@dataclass
+class _Task(Generic[T]):
+    """Work that was given, and who waits for it."""
+
+    work: Callable[[], T]
+    future: asyncio.Future[T]
+    loop: asyncio.AbstractEventLoop
+
+    def run(self) -> None:
+        if self.future.cancelled():  # nobody waits for what has not begun
+            return
+        try:
+            result = self.work()
+        except BaseException as error:
+            self._tell(_fail, error)
+        else:
+            self._tell(_succeed, result)
+
+    def _tell(self, answer: Callable[..., None], outcome: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed, for nobody waited to the end
+            self.loop.call_soon_threadsafe(answer, self.future, outcome)
+
+
 class EngineThread:
-    """Runs blocking work for the event loop, one piece after the other, always on one thread."""
+    """Runs blocking work for the event loop, one piece after the other, always on one thread.
+
+    A thread of our own instead of an executor's: its hand-over is a queue written in C and one
+    message to the loop, which an executor's locks and two kinds of futures would double.
+    """
 
     def __init__(self) -> None:
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="engine")
+        self._tasks: queue.SimpleQueue[_Task[Any] | None] = queue.SimpleQueue()
         self._is_abandoned = False
+        self._thread = threading.Thread(target=self._run_all, name="engine")
+        self._thread.start()
 
-    async def run(self, work: Callable[[], T]) -> T:
+    def run(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Run it behind what was given before; a cancelled wait does not stop work that runs."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._tasks.put(_Task(work, future, loop))
+        return future
 
     def close(self) -> None:
         """Wait for the work that runs, drop what has not begun, end the thread."""
-        self._executor.shutdown(wait=not self._is_abandoned, cancel_futures=True)
+        with contextlib.suppress(queue.Empty):
+            while (task := self._tasks.get_nowait()) is not None:
+                task.future.cancel()
+        self._tasks.put(None)
+        if not self._is_abandoned:
+            self._thread.join()
 
     def abandon(self) -> None:
         """Wait no more for the work that runs: it may hang in the device for ever.
@@ -29,3 +69,18 @@ class EngineThread:
         The interpreter still waits for the thread when it ends by itself; see `service.server`.
         """
         self._is_abandoned = True
+
+    def _run_all(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            task.run()
+            del task  # an idle thread keeps no images
+
+
+def _succeed(future: asyncio.Future[T], result: T) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _fail(future: asyncio.Future[T], error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)

@@ -157,20 +157,36 @@ class _InMemoryParser(MultiPartParser):
 async def unless_caller_leaves(request: Request, work: Coroutine[None, None, T]) -> T:
     """Wait for the work, but cancel it as soon as nobody waits for its answer.
 
+    The work is done by the task that calls this: one of its own would cost a request as much as
+    its way through all the middleware.
+
     Raises:
         ClientGoneError: the caller closed the connection.
     """
-    working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_wait_for_disconnect(request))
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        raise ClientGoneError("the caller left before its result was ready")
-    finally:
-        for task in (working, leaving):
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("there is no task that could be cancelled")
+    num_cancellations = task.cancelling()
+    has_left = False
+
+    def stop(leaving: asyncio.Task[None]) -> None:
+        nonlocal has_left
+        if not leaving.cancelled():
+            leaving.exception()  # looked at: whatever it is, nothing more comes from this caller
+            has_left = True
             task.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
+
+    leaving = asyncio.create_task(_wait_for_disconnect(request), name="caller")
+    leaving.add_done_callback(stop)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if has_left and task.uncancel() <= num_cancellations:
+            raise ClientGoneError("the caller left before its result was ready") from None
+        raise
+    finally:
+        leaving.remove_done_callback(stop)
+        leaving.cancel()
 
 
 async def _wait_for_disconnect(request: Request) -> None:

@@ -18,8 +18,11 @@ async def answer_timed(
     times.record("total", services.clock() - started_at)
     for stage, seconds in times.seconds.items():
         services.metrics.stage_finished(stage, seconds)
-    response.headers["Server-Timing"] = ", ".join(
-        f"{stage};dur={seconds * 1000:.1f}" for stage, seconds in times.seconds.items()
+    timing = ", ".join(
+        [f"{stage};dur={seconds * 1000:.1f}" for stage, seconds in times.seconds.items()]
     )
-    response.headers["Cache-Control"] = "no-store"
+    response.raw_headers += [
+        (b"server-timing", timing.encode("ascii")),
+        (b"cache-control", b"no-store"),
+    ]
     return response

@@ -86,24 +86,24 @@ def reply_with_one(result: UpscaledFile, reply_type: str, *, note: str | None = 
 
     `note` says why `auto` chose face mode; None where it was asked for.
     """
-    if reply_type == JSON:
-        response: Response = JSONResponse(_result(result).model_dump(mode="json", by_alias=True))
-    else:
-        response = Response(result.data, media_type=reply_type)
     fields = result.fields
-    response.headers["X-AffectSR-Mode"] = "face"
+    # All at once: a header that is set on a response is looked for among the others first.
+    headers = {"X-AffectSR-Mode": "face"}
     if note is not None:
-        response.headers["X-AffectSR-Note"] = note
-    response.headers["X-AffectSR-Model"] = fields.model
-    response.headers["X-AffectSR-Scale"] = str(fields.scale)
-    response.headers["X-AffectSR-Landmarks"] = fields.landmarks
+        headers["X-AffectSR-Note"] = note
+    headers["X-AffectSR-Model"] = fields.model
+    headers["X-AffectSR-Scale"] = str(fields.scale)
+    headers["X-AffectSR-Landmarks"] = fields.landmarks
     if fields.landmark_confidence is not None:
-        response.headers["X-AffectSR-Landmark-Confidence"] = f"{fields.landmark_confidence:.3f}"
+        headers["X-AffectSR-Landmark-Confidence"] = f"{fields.landmark_confidence:.3f}"
     resampled = fields.resampled
-    response.headers["X-AffectSR-Resampled"] = "no" if resampled is None else _describe(resampled)
-    response.headers["X-AffectSR-Alpha"] = fields.alpha
-    response.headers.update(_readout_headers(fields))
-    return response
+    headers["X-AffectSR-Resampled"] = "no" if resampled is None else _describe(resampled)
+    headers["X-AffectSR-Alpha"] = fields.alpha
+    headers |= _readout_headers(fields)
+    if reply_type == JSON:
+        document = _result(result).model_dump(mode="json", by_alias=True)
+        return JSONResponse(document, headers=headers)
+    return Response(result.data, media_type=reply_type, headers=headers)
 
 
 def reply_with_several(

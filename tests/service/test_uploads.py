@@ -51,7 +51,9 @@ async def reads_all(scope: Scope, receive: Receive, send: Send) -> None:
 def middleware(
     *, max_held_bytes: int = 100, check_room: Callable[[str], None] = lambda path: None
 ) -> UploadMiddleware:
-    return UploadMiddleware(reads_all, max_held_bytes=max_held_bytes, check_room=check_room)
+    return UploadMiddleware(
+        reads_all, max_body_bytes=1000, max_held_bytes=max_held_bytes, check_room=check_room
+    )
 
 
 def begin(app: UploadMiddleware, upload: Upload) -> asyncio.Task[None]:
