@@ -3,7 +3,6 @@
 Both pipelines walk through it; neither they nor the routes know of threads, batches or torch.
 """
 
-import asyncio
 import math
 import random
 import time
@@ -37,6 +36,7 @@ from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.queue_observer import QueueObserver
 from service.settings import Settings
+from service.time_limit import TimeLimit
 
 EngineResult = Upscaled | EmotionReading | FacesInTile
 
@@ -145,22 +145,15 @@ class EngineRoom:
             async with self.within(deadline):
                 yield
 
-    @asynccontextmanager
-    async def within(self, deadline: float) -> AsyncIterator[None]:
-        """End the block when its deadline passes.
-
-        Raises:
-            DeadlineExceededError: it did.
-        """
-        seconds = deadline - self._clock()
-        try:
-            async with asyncio.timeout(None if math.isinf(seconds) else seconds):
-                yield
-        except TimeoutError:
-            raise DeadlineExceededError(
+    def within(self, deadline: float) -> TimeLimit:
+        """End the block when its deadline passes, by DeadlineExceededError."""
+        return TimeLimit(
+            deadline - self._clock(),
+            lambda: DeadlineExceededError(
                 "the deadline passed before the result was ready; send X-Request-Timeout-Ms "
                 "with a longer one, or retry when the service is less busy"
-            ) from None
+            ),
+        )
 
     async def decode(self, data: bytes, times: StageTimes) -> DecodedImage:
         """See `decode_image`."""

@@ -17,7 +17,9 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     is subtracted from white.
     """
     converted = None if profile is None else _convert(image, profile)
-    return converted or image.convert("RGB")
+    if converted is not None:
+        return converted
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _convert(image: Image.Image, profile: bytes) -> Image.Image | None:

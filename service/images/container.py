@@ -8,7 +8,7 @@ decoder sees the file, and what is left is bounded.
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from service.errors import AnimatedImageError, CorruptImageError
@@ -32,6 +32,10 @@ _MAX_PROFILE_BYTES = 4 * 2**20
 
 _PNG_KEPT_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 
+_PNG_HEADER_LENGTH = b"\x00\x00\x00\x0d"
+# Bit depth, colour type, compression, filters, interlacing (RFC 2083, 4.1.1).
+_PNG_PLAIN_RGB = b"\x08\x02\x00\x00\x00"
+
 _EXIF_PREFIX = b"Exif\x00\x00"
 _PROFILE_PREFIX = b"ICC_PROFILE\x00"
 _JPEG_EXIF, _JPEG_PROFILE, _JPEG_COMMENT = 0xE1, 0xE2, 0xFE
@@ -47,11 +51,14 @@ class ImageFile:
 
     Attributes:
         data: a file of the same format with the picture and nothing else.
+        rows: where they are all that there is to decode, the compressed rows of a PNG: it has
+            8-bit RGB, no transparency, no interlacing. Else None.
         exif: the TIFF structure, or None.
         profile: the ICC profile, or None; nothing is known of either but its size.
     """
 
     data: bytes
+    rows: bytes | None = None
     exif: bytes | None = None
     profile: bytes | None = None
 
@@ -82,14 +89,15 @@ def take_apart(data: bytes, image_format: ImageFormat) -> ImageFile:
 
 
 def _take_apart_png(data: bytes) -> ImageFile:
-    kept = [PNG_MAGIC]
+    kept, rows = [PNG_MAGIC], []
     exif = packed_profile = None
     pixels = PngPixels(*struct.unpack_from(">IIBBxxB", data, 16))
     for kind, start, end in _png_chunks(data):
         if kind in _PNG_KEPT_CHUNKS:
             kept.append(data[start - 8 : end + 4])
         if kind == b"IDAT":
-            pixels.read(data[start:end])
+            rows.append(data[start:end])
+            pixels.read(rows[-1])
         elif kind == b"acTL":
             _check_frames(struct.unpack_from(">I", data, start)[0], "PNG")
         elif kind == b"eXIf":
@@ -98,7 +106,22 @@ def _take_apart_png(data: bytes) -> ImageFile:
             packed_profile = data[start:end]
     pixels.check_complete()
     profile = None if packed_profile is None else _unpack_png_profile(packed_profile)
-    return ImageFile(data=b"".join(kept), exif=exif, profile=profile)
+    return ImageFile(
+        data=b"".join(kept),
+        rows=b"".join(rows) if _is_plain_png(data, kept, rows) else None,
+        exif=exif,
+        profile=profile,
+    )
+
+
+def _is_plain_png(data: bytes, kept: Sequence[bytes], rows: Sequence[bytes]) -> bool:
+    """Whether a sound header says 8-bit RGB, and nothing but rows stands between it and the end."""
+    return (
+        len(kept) == len(rows) + 3  # with the magic number, the header and the end
+        and data[8:12] == _PNG_HEADER_LENGTH
+        and data[24:29] == _PNG_PLAIN_RGB
+        and zlib.crc32(data[12:29]) == int.from_bytes(data[29:33], "big")
+    )
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:

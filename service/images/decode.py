@@ -122,10 +122,15 @@ def decode_image(data: bytes, limits: ImageLimits) -> DecodedImage:
     _check_size(header.width, header.height, limits)
     file = take_apart(data, header.format)
     try:
-        image = Image.open(io.BytesIO(file.data), formats=(header.format,))
-        # A file can tell its size twice; what counts is what the decoder would allocate by.
-        _check_size(*image.size, limits)
-        image.load()
+        if file.rows is not None:
+            # Most files. Opened as a file they would take three times as long, at 16 px.
+            size = (header.width, header.height)
+            image = Image.frombytes("RGB", size, file.rows, "zip", "RGB")
+        else:
+            image = Image.open(io.BytesIO(file.data), formats=(header.format,))
+            # A file can tell its size twice; what counts is what the decoder would allocate by.
+            _check_size(*image.size, limits)
+            image.load()
         return _convert(image, file, header)
     except _DECODER_ERRORS as error:
         raise CorruptImageError(

@@ -13,6 +13,8 @@ def preferred_media_type(accept: str, offered: Sequence[str]) -> str | None:
     Returns:
         None if the caller accepts none of them.
     """
+    if accept in ("", "*/*"):  # what most programs send
+        return offered[0]
     ranges = _parse_accept(accept)
     best = max(offered, key=lambda media_type: _quality(media_type, ranges))
     return best if _quality(best, ranges) > 0 else None

@@ -123,8 +123,9 @@ async def read_request(
         DeadlineExceededError: the request's deadline passed before its body had arrived.
     """
     received = ReceivedRequest()
-    for name, value in request.query_params.multi_items():
-        received.set_parameter(name, value)
+    if request.scope["query_string"]:
+        for name, value in request.query_params.multi_items():
+            received.set_parameter(name, value)
     async with within_upload_time(settings, deadline=deadline, clock=clock):
         await _read_body(request, received, settings)
     if not received.images:

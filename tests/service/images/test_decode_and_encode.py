@@ -24,6 +24,7 @@ from service.images import (
     encode_image,
     resize_alpha,
 )
+from service.images.container import take_apart
 from service.images.header import read_header
 from tests.service.images.hostile import png_that_says
 from tests.service.support import as_array, as_file, noise, plain
@@ -233,6 +234,23 @@ def test_jpeg_with_further_pictures_behind_it_is_its_first_picture() -> None:
     first, second = Image.fromarray(plain(50)), Image.fromarray(plain(200))
     data = as_file(first, "MPO", save_all=True, append_images=[second])
     assert abs(int(decode_image(data, LIMITS).rgb[0, 0, 0]) - 50) <= 1
+
+
+@pytest.mark.parametrize("size", [(8, 8), (9, 31), (300, 200)])
+def test_plain_png_is_decoded_from_its_rows_as_pillow_does(size: tuple[int, int]) -> None:
+    smooth = Image.linear_gradient("L").resize(size).convert("RGB")  # is filtered, noise is not
+    for pixels in (noise(*size), np.array(smooth)):
+        data = as_file(pixels)
+        assert take_apart(data, "PNG").rows is not None
+        with Image.open(io.BytesIO(data)) as image:
+            assert np.array_equal(decode_image(data, LIMITS).rgb, np.array(image))
+
+
+def test_png_whose_header_is_damaged_is_corrupt() -> None:
+    data = bytearray(as_file(noise(16, 16)))
+    data[32] ^= 1  # the last byte of the header's checksum
+    with pytest.raises(CorruptImageError):
+        decode_image(bytes(data), LIMITS)
 
 
 def test_png_that_tells_its_size_twice_is_held_to_the_second() -> None:
