@@ -6,15 +6,19 @@ routes/receiving.py.
 """
 
 import asyncio
+import socket
+import sys
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, cast
 
+from starlette.types import Scope
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from service.open_connections import OpenConnections
+from service.routes.services import remember_waited
 
 # A body beyond this is not copied to go out with its head.
 _MOST_JOINED_BYTES = 64 * 1024
@@ -24,6 +28,12 @@ _MOST_JOINED_BYTES = 64 * 1024
 MAX_HEAD_BYTES = 64 * 1024
 _RETRY_AFTER_SECONDS = 5
 _CONTINUE = b"HTTP/1.1 100 "
+
+# Linux alone tells when a connection's last bytes came: tcpi_last_data_recv of struct tcp_info
+# (linux/tcp.h), in milliseconds, by a clock that ticks every 1 to 10 of them.
+_TCP_INFO: int | None = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else None
+_LAST_RECEIVED = slice(52, 56)
+_TICK_MS = 10
 
 
 def bounded_protocol(
@@ -90,6 +100,7 @@ def bounded_protocol(
             self._num_heads += 1
             self._head_is_over()
             connections.works(self)
+            remember_waited(cast("Scope", self.scope), _seconds_since_arrival(self.transport))
             super().on_headers_complete()
             if self.scope["method"] != "HEAD":  # no body follows, not even an empty one
                 self.cycle.transport = cast("asyncio.Transport", _HeadWithBody(self.transport))
@@ -134,6 +145,22 @@ def bounded_protocol(
             self.transport.close()
 
     return BoundedProtocol
+
+
+def _seconds_since_arrival(transport: asyncio.Transport) -> float:
+    """How long the last that came has lain in the socket; 0 where the system does not say.
+
+    A loop that is behind reads late, and to its caller a request is as old as it is.
+    """
+    if _TCP_INFO is None:
+        return 0.0
+    connection = transport.get_extra_info("socket")
+    try:
+        info = connection.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _LAST_RECEIVED.stop)
+    except (AttributeError, OSError):  # no TCP, or closed
+        return 0.0
+    milliseconds = int.from_bytes(info[_LAST_RECEIVED], sys.byteorder)
+    return milliseconds / 1000 if milliseconds > _TICK_MS else 0.0
 
 
 class _HeadWithBody:

@@ -78,15 +78,19 @@ async def within_upload_time(
         DeadlineExceededError: the request's deadline passed.
         ClientGoneError: the caller left.
     """
+    too_late = DeadlineExceededError(
+        "the deadline passed while the body arrived; send a smaller body or a later deadline in "
+        f"{TIMEOUT_HEADER}"
+    )
+    seconds_left = deadline - clock()
+    if seconds_left <= 0:
+        raise too_late
     try:
-        async with asyncio.timeout(min(settings.upload_timeout_ms / 1000, deadline - clock())):
+        async with asyncio.timeout(min(settings.upload_timeout_ms / 1000, seconds_left)):
             yield
     except TimeoutError:
         if clock() >= deadline:
-            raise DeadlineExceededError(
-                "the deadline passed while the body arrived; send a smaller body or a later "
-                f"deadline in {TIMEOUT_HEADER}"
-            ) from None
+            raise too_late from None
         raise SlowUploadError(
             f"the body did not arrive within {settings.upload_timeout_ms} ms; send a smaller "
             "file, or use a faster connection"

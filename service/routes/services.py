@@ -83,6 +83,16 @@ def remember_owner(scope: Scope, owner: str) -> None:
     scope.setdefault("state", {})["owner"] = owner
 
 
+def remember_waited(scope: Scope, seconds: float) -> None:
+    """Have `waited_seconds` give this time for the request of the scope."""
+    scope.setdefault("state", {})["waited_seconds"] = seconds
+
+
+def waited_seconds(request: Request) -> float:
+    """How long a request had lain in its socket before it was read; 0 where nobody knows."""
+    return float(getattr(request.state, "waited_seconds", 0.0))
+
+
 def owner_of(request: Request) -> str:
     """Whose running sets a request works on."""
     return str(getattr(request.state, "owner", SHARED_OWNER))

@@ -57,7 +57,7 @@ async def upscale(request: Request) -> Response:
     async def answer(times: StageTimes, started_at: float) -> Response:
         return await _answer(request, services, times, started_at)
 
-    return await answer_timed(services, answer)
+    return await answer_timed(request, services, answer)
 
 
 async def _answer(
