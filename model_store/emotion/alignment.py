@@ -66,7 +66,9 @@ def align_expression_crops(images: Tensor, landmarks: Tensor) -> Tensor:
         sampled = F.grid_sample(
             reduced, grid, mode="bicubic", padding_mode="border", align_corners=False
         )
-        return F.avg_pool2d(sampled, oversampling).clamp(0, 1)
+        if oversampling > 1:
+            sampled = F.avg_pool2d(sampled, oversampling)
+        return sampled.clamp(0, 1)
 
 
 def _crop_to_image(landmarks: Tensor) -> Tensor:

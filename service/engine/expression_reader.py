@@ -1,6 +1,6 @@
 """Reading expressions on the device: landmarks, alignment, classifier, each once for a batch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
@@ -47,16 +47,10 @@ class ExpressionReader:
     @torch.inference_mode()
     def read(self, images: Sequence[RgbImage]) -> list[EmotionReading | ServiceError]:
         """See `Engine.read_emotions`."""
-        squares = [to_square(image, device=self._device) for image in images]
-        # (N, 3, 32, 32)
-        grid = torch.cat([Landmarker.to_grid(square) for square in squares])
+        squares = _BySize([to_square(image, device=self._device) for image in images])
+        grid = squares.apply(Landmarker.to_grid)
         chosen = choose_landmarks(self._landmarker, grid, min_confidence=self._min_confidence)
-        crops = torch.cat(
-            [
-                align_expression_crops(square, landmarks[None])
-                for square, landmarks in zip(squares, chosen.landmarks, strict=True)
-            ]
-        )
+        crops = squares.apply(align_expression_crops, chosen.landmarks)
         probabilities = self._classifier.probabilities(crops)
         rows = probabilities.double().cpu().numpy()
         is_finite = torch.isfinite(probabilities).all(1).tolist()
@@ -72,3 +66,30 @@ class ExpressionReader:
             else ItemFailedError("the classifier gave no probabilities for this image")
             for index, is_fallback in enumerate(chosen.is_fallback.tolist())
         ]
+
+
+class _BySize:
+    """Images of several sizes, those of one size in one tensor: each call has its price.
+
+    Args:
+        squares: N of (1, 3, S, S), each of an S of its own.
+    """
+
+    def __init__(self, squares: Sequence[Tensor]) -> None:
+        indices: dict[torch.Size, list[int]] = {}
+        for index, square in enumerate(squares):
+            indices.setdefault(square.shape, []).append(index)
+        self._groups = [
+            (torch.tensor(places), torch.cat([squares[index] for index in places]))
+            for places in indices.values()
+        ]
+        places = torch.cat([places for places, _ in self._groups])
+        self._order = places.argsort()
+
+    def apply(self, function: Callable[..., Tensor], *others: Tensor) -> Tensor:
+        """Call it for each size with its rows of `others`; (N, ...) in the images' order."""
+        results = [
+            function(images, *(other[places] for other in others))
+            for places, images in self._groups
+        ]
+        return torch.cat(results)[self._order] if len(results) > 1 else results[0]

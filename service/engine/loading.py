@@ -59,7 +59,8 @@ def load_engine(
         StartupError: a model, the device, MediaPipe or the engine that the settings insist on is
             not there, or a model is of another kind.
     """
-    torch.set_num_threads(settings.torch_num_threads or available_cores())
+    # Weights are many small tensors, which threads would share by waiting for each other.
+    torch.set_num_threads(1)
     # A GPU would round what convolutions in float32 multiply to 10 bits: the reference's, and those
     # by which expressions are read, which are to be those of other machines.
     torch.backends.cudnn.allow_tf32 = False
@@ -106,6 +107,9 @@ def _load_on(
     workshop = _Workshop(models, settings, device, _finder_opener(settings, models, on_landmarks))
     reference = workshop.reference()
     for candidate in _candidates(settings, device):
+        # OpenVINO has threads of its own; torch's would wait for each other at the little that is
+        # left to torch.
+        torch.set_num_threads(1 if candidate.name == "openvino" else num_threads(settings))
         try:
             engine = workshop.build(candidate, passed_over)
             if not candidate.is_reference:
@@ -117,12 +121,13 @@ def _load_on(
             pass_over(candidate.title_on(device), error)
         else:
             logger.info("engine %s on %s", candidate.title, device)
-            if candidate.name == "openvino":
-                # It has threads of its own; torch's would wait for each other at the little that is
-                # left to torch.
-                torch.set_num_threads(1)
             return engine
     return None
+
+
+def num_threads(settings: Settings) -> int:
+    """Threads that compute a batch."""
+    return settings.torch_num_threads or available_cores()
 
 
 def available_cores() -> int:
@@ -194,6 +199,7 @@ class _Workshop:
             # A GPU's results are not those of a CPU, and computed at once.
             cache=self._cache() if self._device.type == "cpu" else None,
             depends_on=f"{digests} {settings}",
+            num_threads=num_threads(self._settings),
         )
 
     def build(self, candidate: _Candidate, passed_over: Mapping[str, str]) -> DeviceEngine:
@@ -215,7 +221,7 @@ class _Workshop:
         return openvino_engine(
             self._models,
             OpenVinoRuntime(
-                num_threads=self._settings.torch_num_threads or available_cores(),
+                num_threads=num_threads(self._settings),
                 cache=self._cache(),
             ),
             self._open_finder,

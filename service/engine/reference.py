@@ -4,8 +4,10 @@ PyTorch in float32 takes longer for them than the engine that is compared with i
 follow from weights and code.
 """
 
+import contextlib
 import io
 import zipfile
+from collections.abc import Iterator
 from hashlib import sha256
 
 import numpy as np
@@ -24,12 +26,16 @@ class Reference:
         cache: None keeps nothing.
         depends_on: all that its results follow from, besides code, model and PyTorch: digests of
             weights, settings.
+        num_threads: that compute what is not kept.
     """
 
-    def __init__(self, engine: Engine, *, cache: GraphCache | None, depends_on: str) -> None:
+    def __init__(
+        self, engine: Engine, *, cache: GraphCache | None, depends_on: str, num_threads: int
+    ) -> None:
         self.engine = engine
         self._cache = cache
         self._depends_on = depends_on
+        self._num_threads = num_threads
 
     def expected(self, model: str) -> Expected:
         """Results for `sample_faces`, of a model by its reference.
@@ -41,7 +47,8 @@ class Reference:
         kept = None if self._cache is None else self._cache.read(name, key=key)
         found = None if kept is None else _unpack(kept)
         if found is None:
-            found = expect(self.engine, model, sample_faces())
+            with _torch_threads(self._num_threads):
+                found = expect(self.engine, model, sample_faces())
             if self._cache is not None:
                 self._cache.write(name, _pack(found), key=key)
         return found
@@ -55,6 +62,17 @@ class Reference:
             digest_of_code(),
         )
         return sha256("\n".join(parts).encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def _torch_threads(count: int) -> Iterator[None]:
+    """Let PyTorch compute with so many threads meanwhile."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _pack(expected: Expected) -> bytes:

@@ -49,8 +49,8 @@ def test_reading_is_that_of_the_reader_that_training_and_evaluation_use() -> Non
 
 
 def test_batch_of_any_sizes_equals_its_singles() -> None:
-    sizes = ((128, 128), (16, 16), (40, 48), (100, 30), (8, 8), (300, 280))
-    images = [noise(width, height, seed=width) for width, height in sizes]
+    sizes = ((128, 128), (16, 16), (40, 48), (128, 128), (100, 30), (8, 8), (300, 280), (16, 16))
+    images = [noise(*size, seed=seed) for seed, size in enumerate(sizes)]
     reader = reader_with()
     together = readings(reader, images)
     for image, found in zip(images, together, strict=True):

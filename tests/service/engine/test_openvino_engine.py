@@ -261,6 +261,18 @@ def test_openvino_is_chosen_where_it_is_there(store: ModelStore, cache: Path) ->
     assert load_engine(store, smallest("auto", cache)).description.name == "openvino"
 
 
+@pytest.mark.parametrize(("engine", "of_torch"), [("openvino", 1), ("torch", 3)])
+def test_torch_has_threads_only_where_it_computes(
+    engine: str, of_torch: int, store: ModelStore, cache: Path
+) -> None:
+    before = torch.get_num_threads()
+    try:
+        load_engine(store, smallest(engine, cache, torch_num_threads=3))
+        assert torch.get_num_threads() == of_torch
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_torch_stands_in_where_openvino_is_missing(
     store: ModelStore,
     cache: Path,

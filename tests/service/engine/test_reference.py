@@ -30,7 +30,7 @@ class CountingEngine(NearestEngine):
     def expected(self, cache: Path | None, *, depends_on: str = "weights") -> Expected:
         """As a start of its own asks for it."""
         kept_in = None if cache is None else GraphCache(cache)
-        return Reference(self, cache=kept_in, depends_on=depends_on).expected(X4)
+        return Reference(self, cache=kept_in, depends_on=depends_on, num_threads=1).expected(X4)
 
 
 def assert_equal(found: Expected, wanted: Expected) -> None:
