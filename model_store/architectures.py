@@ -1,6 +1,6 @@
 """The networks that a manifest can name, by architecture."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from torch import nn
@@ -13,6 +13,7 @@ from model_store.baselines.fsrnet import FSRNet, FSRNetConfig
 from model_store.baselines.sparnet import SPARNet, SPARNetConfig
 from model_store.baselines.srcnn import SRCNN, SRCNNConfig
 from model_store.emotion.ddamfn import DDAMFN
+from model_store.emotion.ensemble import EmotionEnsemble, EmotionEnsembleConfig
 from model_store.emotion.mixed_feature_net import DDAMFNConfig
 from model_store.emotion.mobilefacenet import MobileFaceNetClassifier, MobileFaceNetConfig
 from model_store.emotion.recoverability import AgreementCalibration, AgreementCalibrationConfig
@@ -25,9 +26,12 @@ UpscalerConfig = (
 """What a network from LR faces to HR faces is built from; each names its ``architecture``."""
 Upscaler = AffectSRNet | SRCNN | EDSR | FSRNet | DIC | SPARNet
 """A network from LR faces to HR faces."""
-ClassifierConfig = DDAMFNConfig | MobileFaceNetConfig
+SingleClassifierConfig = DDAMFNConfig | MobileFaceNetConfig
+"""What a network that tells expressions apart and can be trained is built from."""
+ClassifierConfig = SingleClassifierConfig | EmotionEnsembleConfig
 """What a network that tells expressions apart is built from."""
-Classifier = DDAMFN | MobileFaceNetClassifier
+SingleClassifier = DDAMFN | MobileFaceNetClassifier
+Classifier = SingleClassifier | EmotionEnsemble
 """A network from aligned crops of faces to their expressions."""
 NetworkConfig = (
     UpscalerConfig
@@ -50,6 +54,7 @@ _CONFIG_CLASSES: Mapping[str, type[NetworkConfig]] = {
         LandmarkerConfig,
         DDAMFNConfig,
         MobileFaceNetConfig,
+        EmotionEnsembleConfig,
         AgreementCalibrationConfig,
         BlazeFaceConfig,
     )
@@ -87,9 +92,32 @@ def network_from(config: NetworkConfig) -> Network:
 
 def classifier_from(config: ClassifierConfig) -> Classifier:
     """Build an untrained network that tells expressions apart."""
-    if isinstance(config, DDAMFNConfig):
-        return DDAMFN(config)
-    return MobileFaceNetClassifier(config)
+    match config:
+        case DDAMFNConfig():
+            return DDAMFN(config)
+        case MobileFaceNetConfig():
+            return MobileFaceNetClassifier(config)
+        case EmotionEnsembleConfig():
+            members = [build_network(*member) for member in config.members]
+            return EmotionEnsemble(config, [_single_classifier(member) for member in members])
+
+
+def _single_classifier(network: Network) -> SingleClassifier:
+    if not isinstance(network, SingleClassifier):
+        raise ValueError(
+            f"{type(network).__name__} cannot be in an ensemble of expression classifiers"
+        )
+    return network
+
+
+def average_classifiers(members: Sequence[SingleClassifier]) -> EmotionEnsemble:
+    """Make one of several classifiers in eval mode, which become its parts; its temperature is 1.
+
+    Raises:
+        ValueError: they are fewer than two.
+    """
+    config = EmotionEnsembleConfig(members=tuple(map(network_config, members)))
+    return EmotionEnsemble(config, members).eval()
 
 
 def upscaler_from(config: UpscalerConfig) -> Upscaler:

@@ -85,13 +85,15 @@ def _parser() -> argparse.ArgumentParser:
     publish = commands.add_parser("publish", help="make a run's best weights a model version")
     publish.add_argument("folder", type=Path, help="the run's folder")
     publish.add_argument("--name", help="model name, if not the run's")
-    publish.add_argument(
-        "--allow-worse",
-        metavar="REASON",
-        help="publish even a worse version; the manifest keeps why",
-    )
-    publish.add_argument("--store", type=Path, help="store to publish to, if not the package's")
-    for command in (evaluate, publish):
+    ensemble = _add_ensemble(commands)
+    for command in (publish, ensemble):
+        command.add_argument(
+            "--allow-worse",
+            metavar="REASON",
+            help="publish even a worse version; the manifest keeps why",
+        )
+        command.add_argument("--store", type=Path, help="store to publish to, if not the package's")
+    for command in (evaluate, publish, ensemble):
         command.add_argument("--packs", type=Path, default=Path("packs"))
         command.add_argument("--test", nargs="+", required=True, metavar="PACK")
     for command in (train, blend, evaluate, publish):
@@ -228,6 +230,38 @@ def _publish(options: argparse.Namespace) -> int:
             name=options.name,
             feature_weights=options.feature_weights,
             classifier=options.classifier,
+            allow_worse=options.allow_worse,
+        ),
+        store=ModelStore(options.store or DEFAULT_ROOT),
+        show=lambda comparison: print(comparison_text(comparison)),
+    )
+    print(f"published {manifest.reference}")
+    return 0
+
+
+def _add_ensemble(commands: Commands) -> argparse.ArgumentParser:
+    ensemble = commands.add_parser(
+        "ensemble", help="publish the mean of expression classifiers as one"
+    )
+    ensemble.add_argument("name", help="name of the ensemble")
+    ensemble.add_argument(
+        "members", nargs="+", metavar="NAME[@VERSION]", help="published classifiers, two or more"
+    )
+    ensemble.set_defaults(run=_ensemble)
+    return ensemble
+
+
+def _ensemble(options: argparse.Namespace) -> int:
+    from model_store.store import DEFAULT_ROOT, ModelStore
+    from training.evaluation.report.text import comparison_text
+    from training.publish import EnsembleOptions, publish_ensemble
+
+    manifest = publish_ensemble(
+        EnsembleOptions(
+            name=options.name,
+            members=tuple(options.members),
+            packs=options.packs,
+            tests=tuple(options.test),
             allow_worse=options.allow_worse,
         ),
         store=ModelStore(options.store or DEFAULT_ROOT),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from model_store.architectures import ClassifierConfig, UpscalerConfig, needs_landmarks
+from model_store.architectures import SingleClassifierConfig, UpscalerConfig, needs_landmarks
 from model_store.emotion.classifier import CROP_PX
 from model_store.emotion.mixed_feature_net import DDAMFNConfig
 from model_store.landmarks.landmarker import LandmarkerConfig
@@ -114,7 +114,7 @@ class ExpressionTaskConfig:
         erased_share: Smallest and largest area of the rectangle, of the crop's.
     """
 
-    network: ClassifierConfig
+    network: SingleClassifierConfig
     kind: Literal["expression"] = "expression"
     label_smoothing: float = 0.1
     backbone_rate: float = 1.0

@@ -7,15 +7,15 @@ calibration error: 15 equal bins of the highest probability (Guo et al. 2017).
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from model_store.architectures import ClassifierConfig
 from model_store.emotion.classifier import CROP_PX, EMOTIONS, EmotionClassifier
-from model_store.emotion.mixed_feature_net import DDAMFNConfig
-from model_store.emotion.mobilefacenet import MobileFaceNetConfig
 from training.config import PublishConfig
 from training.data.expressions.augmentation import reduce_and_enlarge
 from training.data.expressions.pack import ExpressionPack, open_expression_pack
@@ -65,7 +65,7 @@ class ClassifierKind:
     """Classifiers of expressions, as evaluation and publishing know them."""
 
     does = "tells expressions apart"
-    architectures = frozenset({DDAMFNConfig.architecture, MobileFaceNetConfig.architecture})
+    architectures = frozenset(kind.architecture for kind in get_args(ClassifierConfig))
     gate_columns = tuple(
         f"{measure}_{side}px"
         for side in SIDES_PX

@@ -4,13 +4,16 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from torch import nn
 
+from model_store.architectures import Network
 from model_store.errors import ModelStoreError
+from model_store.landmarks.landmarker import Landmarker
 from model_store.manifest import ModelManifest, TrainingRecord
 from model_store.store import ModelStore
-from training.config import config_document
+from training.config import PublishConfig, config_document
 from training.errors import PublishRefusedError, TrainingError
 from training.evaluate import evaluate_networks
 from training.evaluation.comparison import Comparison, ModelResult
@@ -33,14 +36,12 @@ RESEARCH_ONLY_LICENCE = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class PublishOptions:
-    """What the command line says of a publication.
+class GateOptions:
+    """What the command line says of measuring a candidate, and of passing it all the same.
 
     Attributes:
-        run: The run's folder.
-        packs: Folder of the packs that the run learnt from and of the test packs.
+        packs: Folder of the packs that it learnt from and of the test packs.
         tests: Packs to report on; none of them may have been learnt from.
-        name: Name of the model; None takes the run's.
         feature_weights: Folder of the LPIPS weights, if not the environment's.
         classifier: Published version that reads expressions; None takes the store's.
         allow_worse: Why the version is published even where the gate objects; None publishes
@@ -48,27 +49,57 @@ class PublishOptions:
         licence: Terms of the weights.
     """
 
-    run: Path
     packs: Path
     tests: tuple[str, ...]
-    name: str | None = None
     feature_weights: Path | None = None
     classifier: str | None = None
     allow_worse: str | None = None
     licence: str = RESEARCH_ONLY_LICENCE
 
 
+@dataclass(frozen=True, kw_only=True)
+class PublishOptions(GateOptions):
+    """What the command line says of publishing a run.
+
+    Attributes:
+        run: The run's folder.
+        name: Name of the model; None takes the run's.
+    """
+
+    run: Path
+    name: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A network that may become a version.
+
+    Attributes:
+        name: Name of the model.
+        network: In eval mode, all that is to be done on its weights done.
+        landmarker: That it was trained with, if it takes landmarks.
+        record: How its weights were made.
+        thresholds: What it must reach by itself.
+        git_commit: Of the code that made the weights.
+    """
+
+    name: str
+    network: Network
+    landmarker: Landmarker | None = None
+    record: TrainingRecord
+    thresholds: PublishConfig
+    git_commit: str
+
+
+Show: TypeAlias = Callable[[Comparison], None]
+
+
 def publish_run(
-    options: PublishOptions,
-    *,
-    store: ModelStore,
-    show: Callable[[Comparison], None] = lambda comparison: None,
+    options: PublishOptions, *, store: ModelStore, show: Show = lambda comparison: None
 ) -> ModelManifest:
     """Measure a run's best weights and publish them as the next version of a model.
 
-    What is left to do on them (calibrating a confidence) is done before that. The weights are
-    measured as they are stored, in half precision, beside bicubic and the version that the bare
-    name means now.
+    What is left to do on them (calibrating a confidence) is done before that.
 
     Args:
         options: What to publish.
@@ -79,22 +110,56 @@ def publish_run(
         PublishRefusedError: the gate objects and nobody allowed it.
         TrainingError: the run, a pack or the landmarker cannot be used.
     """
-    reason = _check_reason(options.allow_worse)
+    _check_reason(options.allow_worse)  # before the work that it is said for
     trained = load_trained(options.run, store=store)
     checkpoint = trained.checkpoint
     config = checkpoint.config
     dataset = open_dataset(config, root=options.packs)
     finish_network(trained.network, config, dataset=dataset)
-    _round_to_half(trained.network)
-    name = options.name or config.name
-    learnt = {pack.name: pack.digest for pack in dataset.packs}
-    origin = describe_origin(
-        checkpoint.start, steps=checkpoint.step, images_seen=checkpoint.images_seen
+    candidate = Candidate(
+        name=options.name or config.name,
+        network=trained.network,
+        landmarker=trained.landmarker,
+        record=TrainingRecord(
+            start=checkpoint.start,
+            data={pack.name: len(pack.rows("train")) for pack in dataset.packs},
+            data_digests={pack.name: pack.digest for pack in dataset.packs},
+            steps=checkpoint.step,
+            images_seen=checkpoint.images_seen,
+            share_of_run=checkpoint.share_of_run,
+            config=config_document(config),
+        ),
+        thresholds=config.publish,
+        git_commit=checkpoint.git_commit,
     )
-    candidate = Opened(trained.network, trained.landmarker, origin, (*learnt, *learnt.values()))
-    replaced = _open_replaced(name, candidate, store)
+    return publish_candidate(candidate, options, store=store, show=show)
+
+
+def publish_candidate(
+    candidate: Candidate,
+    options: GateOptions,
+    *,
+    store: ModelStore,
+    show: Show = lambda comparison: None,
+) -> ModelManifest:
+    """Measure a network and publish it, if the gate lets it pass.
+
+    Its weights are measured as they are stored, in half precision, beside bicubic and the version
+    that the bare name means now.
+
+    Raises:
+        PublishRefusedError: the gate objects and nobody allowed it.
+        TrainingError: a pack cannot be used, or a test pack was learnt from.
+    """
+    reason = _check_reason(options.allow_worse)
+    _round_to_half(candidate.network)
+    name, record = candidate.name, candidate.record
+    origin = describe_origin(record.start, steps=record.steps, images_seen=record.images_seen)
+    learnt = (*record.data, *record.data_digests.values())
+    opened = Opened(candidate.network, candidate.landmarker, origin, learnt)
+    replaced = _open_replaced(name, opened, store)
     comparison = evaluate_networks(
-        {**replaced, name: candidate},
+        {**replaced, name: opened},
         packs=options.packs,
         tests=options.tests,
         store=store,
@@ -103,7 +168,10 @@ def publish_run(
     )
     show(comparison)
     objections = list_objections(
-        comparison, candidate=name, previous=next(iter(replaced), None), thresholds=config.publish
+        comparison,
+        candidate=name,
+        previous=next(iter(replaced), None),
+        thresholds=candidate.thresholds,
     )
     if objections and not reason:
         raise PublishRefusedError(
@@ -113,20 +181,12 @@ def publish_run(
     result = next(r for r in comparison.results if r.title == name)
     try:
         return store.publish(
-            trained.network,
+            candidate.network,
             name=name,
             metrics=manifest_metrics(comparison, result),
-            training=TrainingRecord(
-                start=checkpoint.start,
-                data={pack.name: len(pack.rows("train")) for pack in dataset.packs},
-                data_digests=learnt,
-                steps=checkpoint.step,
-                images_seen=checkpoint.images_seen,
-                share_of_run=checkpoint.share_of_run,
-                config=config_document(config),
-            ),
+            training=record,
             licence=options.licence,
-            git_commit=checkpoint.git_commit,
+            git_commit=candidate.git_commit,
             allowed_worse=reason if objections else "",
         )
     except ValueError as error:

@@ -1,5 +1,6 @@
 """From labelled faces to a published classifier, as the command line does it."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +17,9 @@ from tests.training.runs import run
 from tests.training.tasks.test_expressions import CONFIG
 from training.__main__ import main
 from training.config import ExpressionTaskConfig
-from training.errors import PublishRefusedError, TrainingError
+from training.errors import DataError, PublishRefusedError, TrainingError
 from training.evaluation.models import open_network
-from training.publish import PublishOptions, publish_run
+from training.publish import EnsembleOptions, PublishOptions, publish_ensemble, publish_run
 
 
 @pytest.fixture
@@ -99,3 +100,50 @@ def test_published_weights_tell_what_was_measured(packs: Path, tmp_path: Path) -
     assert isinstance(loaded, EmotionClassifier)
     crops = torch.rand(2, 3, 112, 112)
     assert torch.allclose(loaded.probabilities(crops).sum(1), torch.ones(2))
+
+
+def test_published_classifiers_become_one(
+    packs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "store"
+    store = ModelStore(root)
+    for name, config in zip(("first", "second"), TINY_CLASSIFIERS, strict=True):
+        task = ExpressionTaskConfig(network=config)
+        run(replace(CONFIG, name=name, task=task, max_steps=2), packs=packs, runs=tmp_path)
+        publish(tmp_path / name, packs=packs, store=store)
+    where = ["--packs", str(packs), "--test", "tints", "--store", str(root)]
+    assert main(["ensemble", "both", "first@1", "second", *where, "--allow-worse", "tiny"]) == 0
+    assert "published both@1" in capsys.readouterr().out
+    manifest = store.resolve("both")
+    assert manifest.training.start == "first@1, second@1"
+    assert manifest.training.data == {"tints": 28}
+    assert "tints/mean_class_accuracy_32px" in manifest.metrics
+    network = store.load("both").module
+    assert isinstance(network, EmotionClassifier)
+    assert float(network.temperature) != 1.0
+    for members, message in (
+        (["first"], "at least two members"),
+        (["first", "absent"], "member absent: "),
+        (["first", "both"], "member both@1 has the architecture emotion_ensemble"),
+    ):
+        assert main(["ensemble", "other", *members, *where]) == 1
+        assert message in capsys.readouterr().err
+
+
+def test_an_ensemble_needs_what_its_members_learnt_from(packs: Path, tmp_path: Path) -> None:
+    store = ModelStore(tmp_path / "store")
+    write_tinted_pack(packs / "more", [3] * 7, splits=("train", "validation"))
+    for name, pack in (("first", "tints"), ("second", "more")):
+        data = replace(CONFIG.data, packs=(pack,))
+        run(replace(CONFIG, name=name, data=data, max_steps=2), packs=packs, runs=tmp_path)
+        publish(tmp_path / name, packs=packs, store=store)
+    options = EnsembleOptions(
+        name="both", members=("first", "second"), packs=packs, tests=("others",)
+    )
+    with pytest.raises(TrainingError, match=r"first@1, second@1 learnt from different packs"):
+        publish_ensemble(options, store=store)
+    publish(tmp_path / "first", packs=packs, store=store)  # first@2
+    shutil.rmtree(packs / "tints")
+    write_tinted_pack(packs / "tints", [5] * 7, splits=("train", "validation", "test"))
+    with pytest.raises(DataError, match="is not the pack that the members learnt from"):
+        publish_ensemble(replace(options, members=("first@1", "first@2")), store=store)

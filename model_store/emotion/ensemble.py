@@ -1,0 +1,68 @@
+"""Several expression classifiers as one: the mean of what they say, each calibrated by itself.
+
+The logits of each are linear in its features, so their mean is linear in all features side by side:
+the ensemble is a classifier like any other, whose features are its members'.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from model_store.emotion.classifier import EmotionClassifier
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmotionEnsembleConfig:
+    """Which classifiers an ensemble has.
+
+    Attributes:
+        members: Of each its architecture and its configuration, at least two.
+    """
+
+    architecture: ClassVar[str] = "emotion_ensemble"
+
+    members: tuple[tuple[str, dict[str, object]], ...]
+
+    def __post_init__(self) -> None:
+        if len(self.members) < 2:
+            raise ValueError(f"members are {len(self.members)}; an ensemble has at least two")
+
+
+class EmotionEnsemble(EmotionClassifier):
+    """Classifiers whose calibrated logits are averaged.
+
+    Args:
+        config: Says what the members are.
+        members: The classifiers, built as ``config`` says. They become the ensemble's parts, and
+            their own last layers the ensemble's.
+
+    Attributes:
+        members: The classifiers without their last layers: each gives its features.
+    """
+
+    def __init__(self, config: EmotionEnsembleConfig, members: Sequence[EmotionClassifier]) -> None:
+        super().__init__(sum(member.classes.in_features for member in members))
+        self.config = config
+        with torch.no_grad():
+            share = 1 / len(members)
+            scaled = [(share / member.temperature, member.classes) for member in members]
+            self.classes.weight.copy_(torch.cat([f * last.weight for f, last in scaled], dim=1))
+            self.classes.bias.copy_(sum((f * last.bias for f, last in scaled), torch.zeros(())))
+        for member in members:
+            member.classes = nn.Identity()  # type: ignore[assignment]  # gives the features
+            del member.temperature
+        self.members = nn.ModuleList(members)
+
+    def features(self, crops: Tensor) -> Tensor:
+        """Describe the expressions in (N, 3, 112, 112) RGB crops in [0, 1].
+
+        Returns:
+            (N, F), the members' features side by side, unbounded.
+
+        Raises:
+            ValueError: the crops are of another shape.
+        """
+        return torch.cat([member(crops) for member in self.members], dim=1)
