@@ -4,8 +4,9 @@
                                              [--only NAME ...]
 
 FOLDER gets a virtual environment with the peers from PyPI, if it has none; nothing is installed
-anywhere else. All servers run at once and are loaded in turns, round by round, so that a busy
-machine hurts all alike: with many callers, then with one. Medians of the rounds are printed.
+anywhere else. All servers are loaded in turns, round by round, so that a busy machine hurts all
+alike: with many callers, then with one. Whoever has no turn is stopped (SIGSTOP): an idle LitServe
+asks its queues all the time, for four fifths of a core. Medians of the rounds are printed.
 
 Ours is the whole service: it decodes a PNG of 16 px, checks it, codes a JPEG of 128 px. Of each
 peer there are two: "echo", which gives back the bytes that it got and so measures the server alone,
@@ -23,6 +24,7 @@ import base64
 import contextlib
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -30,6 +32,7 @@ import time
 import venv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from service.bench.connection import Address, post_request
@@ -62,9 +65,17 @@ class Contender:
     name: str
     address: Address
     request: bytes
+    send_signal: Callable[[signal.Signals], None]
     rates: list[float] = field(default_factory=list)
     lone_ms: list[float] = field(default_factory=list)
     client_shares: list[float] = field(default_factory=list)
+
+    def stop(self) -> None:
+        """Have its processes take no time until they are to go on."""
+        self.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self.send_signal(signal.SIGCONT)
 
     def measure(self, *, num_callers: int, seconds: float) -> None:
         crowd = self._load(num_callers=num_callers, seconds=seconds)
@@ -124,8 +135,8 @@ def environment_in(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def running(python: Path, arguments: Sequence[str], *, port: int) -> Iterator[Address]:
-    """Run a peer's stub, in a process group of its own, while the block runs."""
+def running(python: Path, arguments: Sequence[str], *, port: int) -> Iterator[int]:
+    """Run a peer's stub while the block runs, in a process group of its own, which is given."""
     command = [str(python), str(STUBS / arguments[0]), *arguments[1:]]
     with subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
@@ -136,10 +147,11 @@ def running(python: Path, arguments: Sequence[str], *, port: int) -> Iterator[Ad
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError(f"{arguments[0]} does not listen; run it to see why")
                 time.sleep(0.1)
-            yield Address(host="127.0.0.1", port=port)
+            yield process.pid
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, 15)
+                os.killpg(process.pid, signal.SIGCONT)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=10)
             with contextlib.suppress(ProcessLookupError):
@@ -162,15 +174,20 @@ def contenders(
                 settings={"max_batch_size": MAX_BATCH_SIZE, "readout": "none"},
             )
         )
-        found = [Contender("ours", stub.address, _raw(stub.address, "/v1/upscale"))]
+        stack.callback(stub.process.send_signal, signal.SIGCONT)  # or it would not end
+        request = _raw(stub.address, "/v1/upscale")
+        found = [Contender("ours", stub.address, request, stub.process.send_signal)]
         for name in names:
             port = free_port()
             arguments = PEERS[name].arguments(port)
-            address = stack.enter_context(running(python, arguments, port=port))
-            found.append(Contender(name, address, PEERS[name].request(address)))
+            group = stack.enter_context(running(python, arguments, port=port))
+            address = Address(host="127.0.0.1", port=port)
+            request = PEERS[name].request(address)
+            found.append(Contender(name, address, request, partial(os.killpg, group)))
         os.sched_setaffinity(0, client_cores)
         for contender in found:
             _wait_until_answered(contender)
+            contender.stop()
         yield found
 
 
@@ -229,7 +246,9 @@ def main() -> None:
         for _ in range(options.rounds):
             bare_ms.append(_bare_call_ms())
             for contender in found:
+                contender.go_on()
                 contender.measure(num_callers=options.callers, seconds=options.seconds)
+                contender.stop()
     _report(found, bare_ms)
 
 
