@@ -124,3 +124,23 @@ async def test_full_service_refuses_before_it_reads(engine: NearestEngine) -> No
         assert read == []
         engine.may_run.set()
         assert (await first).status_code == 200
+
+
+async def test_deadline_counts_from_when_the_request_came_and_not_from_when_it_is_read(
+    engine: NearestEngine,
+) -> None:
+    app = create_app(Settings(codec_threads=1), engine=engine)
+    upload = Upload()
+    upload.arrives(100, more=False)
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/upscale",
+        "query_string": b"",
+        "headers": [(b"content-type", b"image/png"), (b"x-request-timeout-ms", b"200")],
+        "state": {"waited_seconds": 0.2},
+    }
+    async with running(app):
+        await app(scope, upload.receive, upload.send)
+    assert upload.status == 504
+    assert upload.num_read == 0
