@@ -17,7 +17,7 @@ from service.access import open_gate
 from service.api_document import complete_document
 from service.authentication import ApiKeyMiddleware
 from service.cache import ResponseCache, open_cache
-from service.direct_route import DirectRoute
+from service.direct_routes import DirectRoutes
 from service.ecm_pipeline import EcmPipeline
 from service.engine.base import Engine
 from service.engine.loading import load_engine
@@ -158,7 +158,7 @@ def create_app(
     services.attach_to(app)
     add_error_handlers(app)
     # The last one added is the outermost.
-    app.add_middleware(DirectRoute, path=upscale.PATH, method="POST", endpoint=upscale.upscale)
+    app.add_middleware(DirectRoutes, endpoints={upscale.PATH: upscale.upscale, ecm.PATH: ecm.ecm})
     app.add_middleware(DeclaredLengthMiddleware, max_body_bytes=settings.max_body_bytes)
     app.add_middleware(
         UploadMiddleware,

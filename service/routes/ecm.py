@@ -3,7 +3,7 @@
 import asyncio
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
 from service.ecm_pipeline import Comparison, EcmOrder, EcmPipeline
 from service.engine_room import StageTimes
@@ -20,8 +20,11 @@ from service.schemas import AddedToSet, EcmReply
 router = APIRouter(tags=["ecm"])
 
 
+PATH = "/v1/ecm"
+
+
 @router.post(
-    "/v1/ecm",
+    PATH,
     summary="Compare expressions",
     response_model=EcmReply,
     responses=RESPONSES,
@@ -64,7 +67,7 @@ async def _answer(
 
     comparison, added = await unless_caller_leaves(request, work())
     reply = describe_comparison(comparison, request_id=current_request_id(), added=added)
-    return JSONResponse(reply.model_dump(mode="json"))
+    return Response(reply.model_dump_json(), media_type="application/json")
 
 
 async def _add_to_set(
