@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from model_store.emotion.classifier import CROP_PX, EMOTIONS
+from model_store.faces.detector import Judgement
 from model_store.image_tensor import RgbImage
 from service.admission import Admission
 from service.batching import Batched, BatchLimits, Claim, DynamicBatcher
@@ -19,9 +20,9 @@ from service.engine.base import (
     EmotionReading,
     Engine,
     EngineDescription,
-    FacesInTile,
     ServedModel,
     ServedVersion,
+    TileProposals,
 )
 from service.engine.readout import EngineItem, Upscaled, upscale_and_read_out
 from service.engine.thread import EngineThread
@@ -38,9 +39,9 @@ from service.queue_observer import QueueObserver
 from service.settings import Settings
 from service.time_limit import TimeLimit
 
-EngineResult = Upscaled | EmotionReading | FacesInTile
+EngineResult = Upscaled | EmotionReading | TileProposals | Judgement
 
-ResultT = TypeVar("ResultT", Upscaled, EmotionReading, FacesInTile)
+ResultT = TypeVar("ResultT", Upscaled, EmotionReading, TileProposals, Judgement)
 T = TypeVar("T")
 
 
@@ -180,10 +181,10 @@ class EngineRoom:
         """Do work that takes a processor's time in the codec's threads, off the event loop."""
         return await self._codec.compute(work)
 
-    async def find_faces(
+    async def propose_faces(
         self, tile: RgbImage, *, deadline: float, times: StageTimes
-    ) -> FacesInTile:
-        """Find faces in a tile of a photo, in a batch with others.
+    ) -> TileProposals:
+        """Say what may be a face in a tile of a photo, in a batch with others.
 
         Raises:
             NoFaceDetectorError: no detector is loaded.
@@ -194,7 +195,23 @@ class EngineRoom:
         batched = await self.batcher.submit(
             detector.reference, EngineItem(image=tile), cost=height * width, deadline=deadline
         )
-        return _taken_out(FacesInTile, batched, times)
+        return _taken_out(TileProposals, batched, times)
+
+    async def judge_face(self, crop: RgbImage, *, deadline: float, times: StageTimes) -> Judgement:
+        """Judge a crop of what was proposed, in a batch with others.
+
+        Raises:
+            NoFaceDetectorError: no detector is loaded.
+            ServiceError: see `DynamicBatcher.submit`.
+        """
+        height, width = crop.shape[:2]
+        batched = await self.batcher.submit(
+            _judging(self.require_detector()),
+            EngineItem(image=crop),
+            cost=height * width,
+            deadline=deadline,
+        )
+        return _taken_out(Judgement, batched, times)
 
     async def upscale(
         self,
@@ -264,11 +281,19 @@ class EngineRoom:
                 return []
             if self.classifier is not None and key == self.classifier.reference:
                 return self._engine.read_emotions([item.image for item in items])
-            if self._engine.detector is not None and key == self._engine.detector.reference:
-                return self._engine.find_faces([item.image for item in items])
+            detector = self._engine.detector
+            if detector is not None and key == detector.reference:
+                return self._engine.propose_faces([item.image for item in items])
+            if detector is not None and key == _judging(detector):
+                return self._engine.judge_faces([item.image for item in items])
             return upscale_and_read_out(self._engine, key, items)
 
         return self._thread.run(run)
+
+
+def _judging(detector: ServedVersion) -> str:
+    """The batcher's key of crops that are judged."""
+    return f"{detector.reference} judging"
 
 
 def _taken_out(kind: type[ResultT], batched: Batched[EngineResult], times: StageTimes) -> ResultT:

@@ -9,13 +9,14 @@ import torch
 
 from model_store.emotion.classifier import EMOTIONS
 from model_store.emotion.recoverability import AgreementCalibration
+from model_store.faces.detector import Judgement
 from model_store.image_tensor import RgbImage
 from service.engine.base import (
     EmotionReading,
     EngineDescription,
-    FacesInTile,
     ServedModel,
     ServedVersion,
+    TileProposals,
     UpscaledImage,
 )
 from service.engine.grid import GridPlacement
@@ -97,7 +98,8 @@ class NearestEngine:
         before_batch: called with each batch's images; what it raises fails the batch.
         is_poisoned: says which images fail alone, inside a batch that succeeds.
         emotion_of: says what is read in an image.
-        faces_in: says which faces are in a tile; none at first.
+        faces_in: says what is proposed in a tile; nothing at first.
+        judgement_of: says what a crop of it is; a face at first.
         calibrations: by a model's reference, none at first.
     """
 
@@ -112,8 +114,11 @@ class NearestEngine:
         self.models = models or (served_model(scale=4), served_model(scale=8, lr_size_px=16))
         self.classifier = classifier
         self.detector = detector
-        self.faces_in: Callable[[RgbImage], FacesInTile | ServiceError] = lambda tile: FacesInTile(
-            proposals=()
+        self.faces_in: Callable[[RgbImage], TileProposals | ServiceError] = lambda tile: (
+            TileProposals(proposals=())
+        )
+        self.judgement_of: Callable[[RgbImage], Judgement | ServiceError] = lambda crop: Judgement(
+            confidence=0.95, better_crop=np.array([[1.0, 0, 0], [0, 1, 0]])
         )
         self.calibrations: dict[str, AgreementCalibration] = {}
         self.emotion_of: Callable[[RgbImage], EmotionReading | ServiceError] = lambda image: (
@@ -142,9 +147,13 @@ class NearestEngine:
         with self._running(images):
             return [self.emotion_of(image) for image in images]
 
-    def find_faces(self, tiles: Sequence[RgbImage]) -> Sequence[FacesInTile | ServiceError]:
+    def propose_faces(self, tiles: Sequence[RgbImage]) -> Sequence[TileProposals | ServiceError]:
         with self._running(tiles):
             return [self.faces_in(tile) for tile in tiles]
+
+    def judge_faces(self, crops: Sequence[RgbImage]) -> Sequence[Judgement | ServiceError]:
+        with self._running(crops):
+            return [self.judgement_of(crop) for crop in crops]
 
     def close(self) -> None:
         self.is_closed = True

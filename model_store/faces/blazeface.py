@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model_store.image_tensor import levels_to_unit
+
 STRIDE_PX = 32
 """Both sides of a picture must be multiples of this."""
 
@@ -53,13 +55,25 @@ class FaceMaps:
 
     Attributes:
         scores: (N, H / 4, W / 4) in [0, 1].
-        boxes: (N, H / 4, W / 4, 4) centre x, centre y, width, height, in px of the picture.
-        keypoints: (N, H / 4, W / 4, 6, 2) x, y in px of the picture, ordered as `NUM_KEYPOINTS`.
+        places: (N, 16, H / 4, W / 4): centre x, centre y, width, height of the box, then x, y of
+            each keypoint, in px; but for width and height relative to the cell's middle.
     """
 
     scores: Tensor
-    boxes: Tensor
-    keypoints: Tensor
+    places: Tensor
+
+    def faces_at(self, index: int, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """What is said of one picture at K of its cells, which are counted row by row.
+
+        Returns:
+            (K, 4) boxes: centre x, centre y, width, height, and (K, 6, 2) keypoints x, y, ordered
+            as `NUM_KEYPOINTS`; in px of the picture.
+        """
+        columns = self.scores.shape[-1]
+        middles = (torch.stack([cells % columns, cells // columns], -1) + 0.5) * _CELL_PX  # (K, 2)
+        values = self.places[index].flatten(1)[:, cells].T
+        boxes = torch.cat([values[:, :2] + middles, values[:, 2:4]], -1)
+        return boxes, values[:, 4:].unflatten(-1, (NUM_KEYPOINTS, 2)) + middles[:, None]
 
 
 class BlazeFace(nn.Module):
@@ -91,6 +105,15 @@ class BlazeFace(nn.Module):
         self.score = _Head(config.pyramid[-1], 1)
         self.place = _Head(config.pyramid[-1], _VALUES)
 
+    def look_at(self, levels: Tensor) -> FaceMaps:
+        """Look at (N, H, W, 3) uint8 RGB pictures; H and W multiples of 32.
+
+        Raises:
+            ValueError: a side is no multiple of 32.
+        """
+        maps: FaceMaps = self(levels_to_unit(levels))
+        return maps
+
     def forward(self, pictures: Tensor) -> FaceMaps:
         """Look at (N, 3, H, W) float RGB pictures in [0, 1]; H and W multiples of 32.
 
@@ -112,19 +135,7 @@ class BlazeFace(nn.Module):
         # bfloat16 has 8 bits: a face would be off by half a pixel.
         with torch.autocast(pictures.device.type, enabled=False):
             coarse = coarse.float()
-            return _in_pixels(self.score(coarse)[:, 0], self.place(coarse))
-
-
-def _in_pixels(logits: Tensor, values: Tensor) -> FaceMaps:
-    """(N, h, w) and (N, 16, h, w), relative to the cells' middles -> places in the picture."""
-    rows, columns = logits.shape[-2:]
-    x = (torch.arange(columns, device=logits.device) + 0.5) * _CELL_PX
-    y = (torch.arange(rows, device=logits.device) + 0.5) * _CELL_PX
-    middles = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)  # (h, w, 2)
-    values = values.permute(0, 2, 3, 1)
-    boxes = torch.cat([values[..., :2] + middles, values[..., 2:4]], -1)
-    keypoints = values[..., 4:].unflatten(-1, (NUM_KEYPOINTS, 2)) + middles[:, :, None]
-    return FaceMaps(torch.sigmoid(logits), boxes, keypoints)
+            return FaceMaps(torch.sigmoid(self.score(coarse)[:, 0]), self.place(coarse))
 
 
 class _Residual(nn.Module):

@@ -82,6 +82,11 @@ def scale_of(matrix: Similarity) -> float:
     return math.hypot(matrix[0, 0], matrix[1, 0])
 
 
+def compose(outer: Similarity, inner: Similarity) -> Similarity:
+    """Return the similarity that does what `inner` does and then what `outer` does."""
+    return np.column_stack([outer[:, :2] @ inner[:, :2], transform(outer, inner[:, 2][None])[0]])
+
+
 def cut_crop(image: RgbImage, crop_to_image: Similarity) -> RgbImage:
     """Cut a crop out of a picture, turned upright.
 
@@ -93,29 +98,50 @@ def cut_crop(image: RgbImage, crop_to_image: Similarity) -> RgbImage:
         (128, 128, 3) uint8 RGB. Reductions are antialiased; beyond the picture its border pixels
         are repeated.
     """
-    fine_px = _OVERSAMPLING * CROP_PX
-    inverse = crop_to_image * ((1 / fine_px, 1 / fine_px, 1),)
-    corners = transform(inverse, np.array([[0, 0], [fine_px, 0], [0, fine_px], [fine_px] * 2]))
-    left, top = np.floor(corners.min(0)).astype(int) - _KERNEL_REACH_PX
-    right, bottom = np.ceil(corners.max(0)).astype(int) + _KERNEL_REACH_PX
+    fine = sample_crop(image, crop_to_image, side_px=_OVERSAMPLING * CROP_PX)
+    return np.asarray(Image.fromarray(fine).resize((CROP_PX, CROP_PX), Image.Resampling.BICUBIC))
+
+
+def sample_crop(image: RgbImage, crop_to_image: Similarity, *, side_px: int) -> RgbImage:
+    """Sample a crop of a picture on a grid, turned upright.
+
+    A bicubic kernel between the picture's pixels costs some detail where the grid is hardly finer
+    than they are: sample on one at least twice as fine as what is wanted in the end.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        crop_to_image: from the crop's unit square to pixels of the picture.
+        side_px: of the grid.
+
+    Returns:
+        (side_px, side_px, 3) uint8 RGB. Reductions are antialiased; beyond the picture its border
+        pixels are repeated.
+    """
+    inverse = crop_to_image * ((1 / side_px, 1 / side_px, 1),)
+    corners = transform(inverse, np.array([[0, 0], [side_px, 0], [0, side_px], [side_px] * 2]))
+    left, top = (np.floor(corners.min(0)).astype(int) - _KERNEL_REACH_PX).tolist()
+    right, bottom = (np.ceil(corners.max(0)).astype(int) + _KERNEL_REACH_PX).tolist()
     region = Image.fromarray(_cut_region(image, left, top, right, bottom))
     inverse[:, 2] -= (left, top)
-    scale = scale_of(inverse)  # picture pixels a pixel of the fine grid
+    scale = scale_of(inverse)  # picture pixels a pixel of the grid
     if scale > 1:
         size = round(region.width / scale), round(region.height / scale)
         inverse = inverse * (np.array(size) / region.size)[:, None]
         region = region.resize(size, Image.Resampling.BICUBIC)
     turned = region.transform(
-        (fine_px, fine_px),
+        (side_px, side_px),
         Image.Transform.AFFINE,
         tuple(inverse.flatten().tolist()),
         Image.Resampling.BICUBIC,
     )
-    return np.asarray(turned.resize((CROP_PX, CROP_PX), Image.Resampling.BICUBIC))
+    return np.asarray(turned)
 
 
 def _cut_region(image: RgbImage, left: int, top: int, right: int, bottom: int) -> RgbImage:
     """Cut a box that may reach beyond the image, whose border pixels are repeated there."""
-    rows = np.clip(np.arange(top, bottom), 0, image.shape[0] - 1)
-    columns = np.clip(np.arange(left, right), 0, image.shape[1] - 1)
+    height, width = image.shape[:2]
+    if left >= 0 and top >= 0 and right <= width and bottom <= height:
+        return image[top:bottom, left:right]
+    rows = np.clip(np.arange(top, bottom), 0, height - 1)
+    columns = np.clip(np.arange(left, right), 0, width - 1)
     return image[rows][:, columns]

@@ -9,19 +9,21 @@ the octave, so that every face is whole in one of them.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
-from PIL import Image
 
 from model_store.faces.blazeface import STRIDE_PX
-from model_store.image_tensor import RgbImage
+from model_store.image_tensor import RgbImage, resize_levels
 
 # Of a face's crop, in px of a level: where the octave begins that is found best.
 _BEST_SIDE_PX = 28
-LARGEST_TILE_PX = 704
-"""A tile's longest side: its pixels are fewer than those of a batch of 32 upscaled faces."""
+LARGEST_TILE = (1024, 800)
+"""Width and height in px of as many pixels as no tile has more of: bounds the memory of a pass."""
 
-_OVERLAP_PX = 128
+# More than a face of the octave, which ends where the next level's begins: 56 px and some hair.
+_OVERLAP_PX = 96
+_MOST_TILES_ALONG = 64
 # A face that fills a smaller level than this is found in the level before it.
 _MIN_LEVEL_PX = 96
 
@@ -95,24 +97,63 @@ def smallest_face_px(levels: Sequence[Level]) -> float:
 
 def cut_tiles(photo: RgbImage, levels: Sequence[Level]) -> Iterator[Tile]:
     """Make the tiles of every level of an (H, W, 3) uint8 photo."""
-    image = Image.fromarray(photo)
+    source = photo
     for level in levels:
-        pixels = np.asarray(image.resize((level.width, level.height), Image.Resampling.BICUBIC))
-        for top, rows in _spans(level.height):
-            for left, columns in _spans(level.width):
-                tile = np.zeros((rows, columns, 3), np.uint8)
+        pixels = resize_levels(source, height=level.height, width=level.width)
+        if pixels.size < source.size:
+            # The next level is made of this one: of a large photo that is far less to read.
+            source = pixels
+        all_rows, all_columns = _plan_tiles(level.width, level.height)
+        for top, rows in all_rows:
+            for left, columns in all_columns:
                 part = pixels[top : top + rows, left : left + columns]
-                tile[: part.shape[0], : part.shape[1]] = part
-                yield Tile(pixels=tile, left=left, top=top, level=level)
+                yield Tile(pixels=_padded(part, rows, columns), left=left, top=top, level=level)
 
 
-def _spans(length: int) -> list[tuple[int, int]]:
-    """Where the tiles along a side begin, and how long they are: evenly laid, overlapping."""
-    if length <= LARGEST_TILE_PX:
-        return [(0, _round_up(length))]
-    count = math.ceil((length - _OVERLAP_PX) / (LARGEST_TILE_PX - _OVERLAP_PX))
-    size = _round_up(math.ceil((length + (count - 1) * _OVERLAP_PX) / count))
-    return [(round(k * (length - size) / (count - 1)), size) for k in range(count)]
+def whole_tile(picture: RgbImage, *, scale: float = 1) -> Tile:
+    """An (H, W, 3) uint8 picture, both sides multiples of 32, as the only tile of its level.
+
+    Args:
+        picture: of a part of a photo.
+        scale: px of the picture a px of the photo.
+    """
+    height, width = picture.shape[:2]
+    level = Level(width=width, height=height, scale_x=scale, scale_y=scale)
+    return Tile(pixels=picture, left=0, top=0, level=level)
+
+
+def _padded(part: RgbImage, rows: int, columns: int) -> RgbImage:
+    if part.shape[:2] == (rows, columns):
+        return part
+    tile = np.zeros((rows, columns, 3), np.uint8)
+    tile[: part.shape[0], : part.shape[1]] = part
+    return tile
+
+
+_Spans = list[tuple[int, int]]
+
+
+def _plan_tiles(width: int, height: int) -> tuple[_Spans, _Spans]:
+    """Where tiles begin and how long they are, down and across: the fewest pixels in all."""
+    largest = LARGEST_TILE[0] * LARGEST_TILE[1]
+
+    def cost(spans: tuple[_Spans, _Spans]) -> tuple[int, int]:
+        num_tiles = len(spans[0]) * len(spans[1])
+        return num_tiles * spans[0][0][1] * spans[1][0][1], num_tiles
+
+    plans = product(_splits(height), _splits(width))
+    return min((p for p in plans if p[0][0][1] * p[1][0][1] <= largest), key=cost)
+
+
+def _splits(length: int) -> list[_Spans]:
+    """Ways to lay tiles along a side, evenly and overlapping: one, two and so on."""
+    splits = [[(0, _round_up(length))]]
+    for count in range(2, _MOST_TILES_ALONG):
+        size = _round_up(math.ceil((length + (count - 1) * _OVERLAP_PX) / count))
+        if size >= splits[-1][0][1]:
+            break
+        splits.append([(round(k * (length - size) / (count - 1)), size) for k in range(count)])
+    return splits
 
 
 def _round_up(length: int) -> int:

@@ -19,14 +19,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from model_store.emotion.recoverability import AgreementCalibration
+from model_store.faces.detector import Judgement
 from model_store.image_tensor import RgbImage
 from service.bench.connection import Address
 from service.engine.base import (
     EmotionReading,
     EngineDescription,
-    FacesInTile,
     ServedModel,
     ServedVersion,
+    TileProposals,
     UpscaledImage,
 )
 from service.engine.grid import GridPlacement
@@ -67,7 +68,10 @@ class StubEngine:
     def read_emotions(self, images: Sequence[RgbImage]) -> Sequence[EmotionReading | ServiceError]:
         raise NoClassifierError("the stub has no expression classifier")
 
-    def find_faces(self, tiles: Sequence[RgbImage]) -> Sequence[FacesInTile | ServiceError]:
+    def propose_faces(self, tiles: Sequence[RgbImage]) -> Sequence[TileProposals | ServiceError]:
+        raise NoFaceDetectorError("the stub has no face detector")
+
+    def judge_faces(self, crops: Sequence[RgbImage]) -> Sequence[Judgement | ServiceError]:
         raise NoFaceDetectorError("the stub has no face detector")
 
     def close(self) -> None:

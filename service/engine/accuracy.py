@@ -15,9 +15,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from model_store.faces.finding import MIN_CONFIDENCE
+from model_store.faces.detector import Judgement
+from model_store.faces.finding import PhotoFace, find_in_tiles
+from model_store.faces.pyramid import whole_tile
 from model_store.image_tensor import RgbImage
-from service.engine.base import EmotionReading, Engine, FacesInTile, UpscaledImage
+from service.engine.base import EmotionReading, Engine, TileProposals, UpscaledImage
 from service.engine.readout import EngineItem, Upscaled, upscale_and_read_out
 from service.errors import EngineUnavailableError
 
@@ -32,7 +34,7 @@ MAX_PROBABILITY_SHIFT = 1e-3
 MAX_FACE_SHIFT_PX = 0.5
 """How far a corner of a face's crop may lie from the reference's; bfloat16 alone gives 0.3."""
 
-T = TypeVar("T", UpscaledImage, EmotionReading, Upscaled, FacesInTile)
+T = TypeVar("T", UpscaledImage, EmotionReading, Upscaled, TileProposals, Judgement)
 
 _SAMPLE = Path(__file__).with_name("sample_face.png")
 _BATCH_SIZE = 8
@@ -204,14 +206,10 @@ def _check_found_faces(engine: Engine, reference: Engine, *, detector: str) -> N
     # Two sizes and two shapes: tiles of photos have many.
     tiles = [np.pad(face, ((32, 32), (32, across), (0, 0)), mode="edge") for across in (32, 64)]
     for tile in tiles:
-        ours, theirs = (
-            _of(FacesInTile, one.find_faces([tile])[0]).proposals for one in (engine, reference)
-        )
-        for expected in theirs:
-            if expected.confidence < MIN_CONFIDENCE:
-                continue
+        ours = _find_faces(engine, tile)
+        for expected in _find_faces(reference, tile):
             shifts = [
-                float(np.abs((one.crop_to_picture - expected.crop_to_picture).sum(1)).max())
+                float(np.abs((one.crop_to_photo - expected.crop_to_photo).sum(1)).max())
                 for one in ours
             ]
             shift = min(shifts, default=math.inf)
@@ -220,6 +218,14 @@ def _check_found_faces(engine: Engine, reference: Engine, *, detector: str) -> N
                     f"{detector}: a built-in face is found {shift:.1f} px from where the reference "
                     f"finds it (inf: not at all); {MAX_FACE_SHIFT_PX:g} px is the most"
                 )
+
+
+def _find_faces(engine: Engine, picture: RgbImage) -> list[PhotoFace]:
+    return find_in_tiles(
+        [whole_tile(picture)],
+        lambda tile: _of(TileProposals, engine.propose_faces([tile.pixels])[0]).proposals,
+        lambda crops: [_of(Judgement, outcome) for outcome in engine.judge_faces(crops)],
+    )
 
 
 def _read_out(engine: Engine, model: str, faces: Sequence[RgbImage]) -> list[Upscaled]:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from model_store.emotion.recoverability import AgreementCalibration
-from model_store.faces.detector import FaceProposal
+from model_store.faces.detector import FaceProposal, Judgement
 from model_store.image_tensor import RgbImage
 from service.errors import ServiceError
 
@@ -120,7 +120,7 @@ class EngineDescription:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class FacesInTile:
+class TileProposals:
     """What may be a face in a part of a photo, in px of it, the likeliest first."""
 
     proposals: tuple[FaceProposal, ...]
@@ -182,13 +182,23 @@ class Engine(Protocol):
         """
         ...
 
-    def find_faces(self, tiles: Sequence[RgbImage]) -> Sequence[FacesInTile | ServiceError]:
-        """Find faces in (H, W, 3) uint8 tiles of photos, both sides multiples of 32.
+    def propose_faces(self, tiles: Sequence[RgbImage]) -> Sequence[TileProposals | ServiceError]:
+        """Say what may be a face in (H, W, 3) uint8 tiles of photos, both sides multiples of 32.
 
         Only called where there is a detector.
 
         Returns:
             One result, or the error of that tile alone, for each tile in order.
+        """
+        ...
+
+    def judge_faces(self, crops: Sequence[RgbImage]) -> Sequence[Judgement | ServiceError]:
+        """Judge equally large (h, h, 3) uint8 crops of what was proposed, in one forward pass.
+
+        Only called where there is a detector.
+
+        Returns:
+            One result, or the error of that crop alone, for each crop in order.
         """
         ...
 

@@ -8,14 +8,15 @@ import numpy as np
 import torch
 
 from model_store.emotion.recoverability import AgreementCalibration
-from model_store.faces.pyramid import LARGEST_TILE_PX
+from model_store.faces.detector import JUDGED_PX, Judgement
+from model_store.faces.pyramid import LARGEST_TILE
 from model_store.image_tensor import RgbImage
 from service.engine.base import (
     EmotionReading,
     EngineDescription,
-    FacesInTile,
     ServedModel,
     ServedVersion,
+    TileProposals,
     UpscaledImage,
 )
 from service.engine.device_faults import DeviceGuard
@@ -89,11 +90,13 @@ class DeviceEngine:
             )
 
         if self._face_finder is not None:
+            detector = self._face_finder.served.reference
             # As large as tiles of large photos are.
-            tile = np.full((LARGEST_TILE_PX, LARGEST_TILE_PX, 3), 128, dtype=np.uint8)
-            warm_up.run(
-                self._face_finder.served.reference, [1], lambda size: self.find_faces([tile] * size)
-            )
+            width, height = LARGEST_TILE
+            tile = np.full((height, width, 3), 128, dtype=np.uint8)
+            warm_up.run(detector, [1], lambda size: self.propose_faces([tile] * size))
+            crop = np.full((JUDGED_PX, JUDGED_PX, 3), 128, dtype=np.uint8)
+            warm_up.run(detector, sizes, lambda size: self.judge_faces([crop] * size))
 
     def _upscale_copies(self, model: ServedModel, face: RgbImage, num_copies: int) -> None:
         self.upscale(model.reference, [face] * num_copies)
@@ -122,11 +125,18 @@ class DeviceEngine:
             raise RuntimeError("this engine holds no classifier; see Engine.classifier")
         return self._guard.call(lambda: reader.read(images))
 
-    def find_faces(self, tiles: Sequence[RgbImage]) -> Sequence[FacesInTile | ServiceError]:
-        finder = self._face_finder
-        if finder is None:
+    def propose_faces(self, tiles: Sequence[RgbImage]) -> Sequence[TileProposals | ServiceError]:
+        finder = self._require_face_finder()
+        return self._guard.call(lambda: finder.propose(tiles))
+
+    def judge_faces(self, crops: Sequence[RgbImage]) -> Sequence[Judgement | ServiceError]:
+        finder = self._require_face_finder()
+        return self._guard.call(lambda: finder.judge(crops))
+
+    def _require_face_finder(self) -> FaceFinder:
+        if self._face_finder is None:
             raise RuntimeError("this engine holds no face detector; see Engine.detector")
-        return self._guard.call(lambda: finder.find(tiles))
+        return self._face_finder
 
     @torch.inference_mode()
     def bare_run(self, reference: str, faces: Sequence[RgbImage]) -> Callable[[], object]:

@@ -1,13 +1,14 @@
-"""Finding faces on the device: tiles of photos, equally large ones in one pass."""
+"""Finding faces on the device: tiles of photos, equally large ones in one pass, and then crops."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
 
-from model_store.faces.detector import FaceDetector, FaceProposal
-from model_store.image_tensor import RgbImage, images_to_tensor
-from service.engine.base import FacesInTile, ServedVersion
+from model_store.faces.detector import FaceDetector, FaceProposal, Judgement
+from model_store.image_tensor import RgbImage, stack_levels
+from service.engine.base import ServedVersion, TileProposals
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,19 +24,24 @@ class FaceFinder:
     device: torch.device
     is_reduced: bool = False
 
-    def find(self, tiles: Sequence[RgbImage]) -> list[FacesInTile]:
-        """See `Engine.find_faces`."""
+    def propose(self, tiles: Sequence[RgbImage]) -> list[TileProposals]:
+        """See `Engine.propose_faces`."""
         found: list[list[FaceProposal]] = [[] for _ in tiles]
         places: dict[tuple[int, ...], list[int]] = {}
         for index, tile in enumerate(tiles):
             places.setdefault(tile.shape, []).append(index)
-        batches = [
-            images_to_tensor([tiles[index] for index in indices]).to(self.device)
-            for indices in places.values()
-        ]
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.is_reduced):
-            proposals = self.detector.detect_in_batches(batches)
-        for indices, in_batch in zip(places.values(), proposals, strict=True):
-            for index, proposed in zip(indices, in_batch, strict=True):
+        for indices in places.values():
+            batch = stack_levels([tiles[index] for index in indices]).to(self.device)
+            with self._precision():
+                proposals = self.detector.propose(batch)
+            for index, proposed in zip(indices, proposals, strict=True):
                 found[index] = proposed
-        return [FacesInTile(proposals=tuple(proposed)) for proposed in found]
+        return [TileProposals(proposals=tuple(proposed)) for proposed in found]
+
+    def judge(self, crops: Sequence[RgbImage]) -> list[Judgement]:
+        """See `Engine.judge_faces`."""
+        with self._precision():
+            return self.detector.judge(stack_levels(crops).to(self.device))
+
+    def _precision(self) -> AbstractContextManager[object]:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.is_reduced)

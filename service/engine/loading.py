@@ -269,7 +269,7 @@ class _Workshop:
         """PyTorch's."""
         if self._models.detector is not None:
             served, network = self._models.detector
-            detector = FaceDetector(network, self._models.landmarker)
+            detector = FaceDetector(network.look_at, self._models.landmarker)
             engine.add_face_finder(
                 FaceFinder(served, detector, self._device, is_reduced=is_reduced)
             )

@@ -31,11 +31,11 @@ def openvino_face_finder(
     """
     served, network = detector
     maps = OpenVinoBlazeFace(runtime, network, weights_sha256=served.weights_sha256, dtype=dtype)
-    return FaceFinder(served, FaceDetector(maps, landmarker), torch.device("cpu"))
+    return FaceFinder(served, FaceDetector(maps.look_at, landmarker), torch.device("cpu"))
 
 
 class OpenVinoBlazeFace:
-    """BlazeFace on pictures of any size; see `BlazeFace.forward`.
+    """BlazeFace on pictures of any size.
 
     The first tile of a size takes some 50 ms more; OpenVINO remembers the sizes.
     """
@@ -43,32 +43,32 @@ class OpenVinoBlazeFace:
     def __init__(
         self, runtime: OpenVinoRuntime, network: BlazeFace, *, weights_sha256: str, dtype: Dtype
     ) -> None:
+        # Sides that are nowhere 1 and not equal: nothing of them is taken as fixed.
+        example = torch.zeros(2, 2 * STRIDE_PX, 3 * STRIDE_PX, 3, dtype=torch.uint8)
         self._graph = runtime.compile(
             Conversion(
                 name="face-detector",
                 network=_Maps(network).eval(),
-                # Sides that are nowhere 1 and not equal: nothing of them is taken as fixed.
-                examples=(torch.rand(2, 3, 2 * STRIDE_PX, 3 * STRIDE_PX),),
+                examples=(example,),
                 weights_sha256=weights_sha256,
-                takes_any_sides=True,
+                free_dimensions=(0, 1, 2),
             ),
             dtype=dtype,
         )
 
-    def __call__(self, pictures: Tensor) -> FaceMaps:
-        scores, boxes, keypoints = self._graph.run(pictures)
-        return FaceMaps(
-            torch.from_numpy(scores), torch.from_numpy(boxes), torch.from_numpy(keypoints)
-        )
+    def look_at(self, levels: Tensor) -> FaceMaps:
+        """See `BlazeFace.look_at`."""
+        scores, places = self._graph.run(levels)
+        return FaceMaps(torch.from_numpy(scores), torch.from_numpy(places))
 
 
 class _Maps(nn.Module):
-    """BlazeFace, its maps taken apart."""
+    """BlazeFace on 8-bit pictures, its maps taken apart: a graph has tensors and no dataclass."""
 
     def __init__(self, network: BlazeFace) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        maps: FaceMaps = self.network(pictures)
-        return maps.scores, maps.boxes, maps.keypoints
+    def forward(self, levels: Tensor) -> tuple[Tensor, Tensor]:
+        maps = self.network.look_at(levels)
+        return maps.scores, maps.places

@@ -43,16 +43,16 @@ class Conversion:
     Attributes:
         name: for the cache's file.
         network: in eval mode on the CPU, float32; returns a tensor or a tuple of tensors.
-        examples: inputs, whose first dimension is the batch and may then have any size.
+        examples: inputs.
         weights_sha256: digest of what the network was loaded from.
-        takes_any_sides: height and width of (N, C, H, W) inputs may have any size, too.
+        free_dimensions: of every input, those that may have any size; the first is the batch.
     """
 
     name: str
     network: nn.Module
     examples: tuple[Tensor, ...]
     weights_sha256: str
-    takes_any_sides: bool = False
+    free_dimensions: tuple[int, ...] = (0,)
 
 
 class OpenVinoGraph:
@@ -160,9 +160,10 @@ class OpenVinoRuntime:
 
 def _free(shape: Sequence[int], conversion: Conversion) -> list[int]:
     """An input's shape, -1 where any size is taken."""
-    if conversion.takes_any_sides:
-        return [-1, shape[1], -1, -1]
-    return [-1, *shape[1:]]
+    return [
+        -1 if dimension in conversion.free_dimensions else size
+        for dimension, size in enumerate(shape)
+    ]
 
 
 def _import_openvino() -> ModuleType:

@@ -14,7 +14,6 @@ _Floats = npt.NDArray[np.float32]
 # The mask is a square with round corners: |x|^4 + |y|^4 = 1 is its edge, and it is whole up to this
 # part of the way there. A chin is at 0.8 of it.
 _WHOLE_UP_TO = 0.7
-_EXPONENT = 4
 # How far the colours of a face may be moved to meet the photo's: a network that keeps to its input
 # is within a level of it, and what is further off is no matter of colour.
 _MAX_SHIFT_LEVELS = 16.0
@@ -63,11 +62,14 @@ def _box_in(photo: RgbImage, crop_to_photo: Similarity) -> tuple[int, int, int, 
 def _mask(to_crop: Similarity, size: tuple[int, int]) -> _Floats:
     """(H, W) in [0, 1]: 1 in the middle of the crop, 0 outside, smooth between."""
     width, height = size
-    x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
-    places = 2 * (np.stack([x, y], -1) @ to_crop[:, :2].T + to_crop[:, 2]) - 1
-    distance = (np.abs(places) ** _EXPONENT).sum(-1) ** (1 / _EXPONENT)
+    columns, rows = np.arange(width) + 0.5, (np.arange(height) + 0.5)[:, None]
+    x, y = (
+        np.float32(2) * (a * columns + b * rows + c).astype(np.float32) - 1 for a, b, c in to_crop
+    )
+    # |x|^4 + |y|^4, and its fourth root; `**` takes ten times as long.
+    distance = np.sqrt(np.sqrt(np.square(x * x) + np.square(y * y)))
     ramp = np.clip((1 - distance) / (1 - _WHOLE_UP_TO), 0, 1)
-    mask: _Floats = (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
+    mask: _Floats = ramp * ramp * (3 - 2 * ramp)
     return mask
 
 

@@ -1,30 +1,28 @@
 """From a photo to the enlarged photo with its faces upscaled: one method for each arrow.
 
-admit -> decode -> find faces (engine, tile by tile) -> choose -> cut out -> batch (engine) -> lay
-into the enlarged photo -> encode. What takes a processor's time runs in the codec's threads.
+admit -> decode -> find faces (engine: tiles, then what is proposed in them) -> choose -> cut out
+-> batch (engine) -> lay into the enlarged photo -> encode. What takes a processor's time runs in
+the codec's threads.
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from itertools import chain
 from typing import TypeVar
 
-from model_store.faces.finding import (
-    MIN_LOOKED_FOR_PX,
-    PhotoFace,
-    faces_of_tile,
-    merge_faces,
-)
-from model_store.faces.framing import cut_crop
-from model_store.faces.pyramid import Level, Tile, cut_tiles, plan_levels, smallest_face_px
+from model_store.faces.finding import MIN_LOOKED_FOR_PX, PhotoFace
+from model_store.faces.framing import sample_crop
+from model_store.faces.pyramid import Level, cut_tiles, plan_levels, smallest_face_px
 from model_store.image_tensor import RgbImage
 from service.catalogue import ModelCatalogue
+from service.engine.base import ServedModel
 from service.engine_room import EngineRoom, StageTimes
 from service.errors import CapacityError, ImageTooLargeError, NoFaceError, ServiceError
 from service.images import AlphaMask, DecodedImage
 from service.photo.background import enlarge_alpha, enlarge_photo
 from service.photo.description import describe_photo
 from service.photo.paste import paste_face
+from service.photo.search import search_tiles
 from service.photo.selection import is_crop_of_a_face, plan_faces
 from service.photo.values import (
     FaceModeWanted,
@@ -34,6 +32,9 @@ from service.photo.values import (
     PlannedFace,
 )
 from service.settings import Settings
+
+# A face is cut out at so many times the side of its network's grid at least, see `sample_crop`.
+_MIN_OVERSAMPLING = 2
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
@@ -81,8 +82,16 @@ class PhotoPipeline:
                 wanted=wanted,
                 max_face_px=self._settings.max_face_px,
             )
-            finished = await self._upscale_faces(image, planned, order, times)
-            enlarged, alpha = await self._compose(image, finished, order, times)
+            # The photo is enlarged while the engine has the faces.
+            enlarging = asyncio.create_task(
+                self._room.compute(lambda: enlarge_photo(image.rgb, order.factor))
+            )
+            try:
+                finished = await self._upscale_faces(image, planned, order, times)
+                enlarged = await enlarging
+            finally:
+                enlarging.cancel()
+            alpha = await self._paste(image, enlarged, finished, order, times)
             data = await self._room.encode(enlarged, order.media_type, alpha=alpha, times=times)
         for face in finished:
             self._room.metrics.photo_face_found(action=face.planned.action)
@@ -122,18 +131,11 @@ class PhotoPipeline:
         times: StageTimes,
     ) -> list[PhotoFace]:
         """The faces of a photo, the largest first."""
-
-        async def find(tile: Tile) -> list[PhotoFace]:
-            found = await self._room.find_faces(
-                tile.pixels, deadline=order.deadline, times=StageTimes()
-            )
-            return faces_of_tile(tile, found.proposals)
-
         with self._room.timed("detect", times):
-            # All levels at once: small tiles share batches.
             tiles = await self._room.compute(lambda: list(cut_tiles(image.rgb, levels)))
-            found = chain.from_iterable(await self._for_each(tiles, find))
-            return merge_faces(list(found), min_face_px=0)
+            return await search_tiles(
+                self._room, tiles, deadline=order.deadline, for_each=self._for_each
+            )
 
     async def _upscale_faces(
         self,
@@ -146,7 +148,7 @@ class PhotoPipeline:
 
         def cut() -> list[RgbImage | None]:
             return [
-                None if face.model is None else cut_crop(image.rgb, face.face.crop_to_photo)
+                None if face.model is None else _cut_face(image.rgb, face.face, face.model)
                 for face in planned
             ]
 
@@ -172,15 +174,17 @@ class PhotoPipeline:
         crops = await self._room.compute(cut)
         return await self._for_each(zip(planned, crops, strict=True), upscale)
 
-    async def _compose(
+    async def _paste(
         self,
         image: DecodedImage,
+        enlarged: RgbImage,
         finished: Sequence[FinishedFace],
         order: PhotoOrder,
         times: StageTimes,
-    ) -> tuple[RgbImage, AlphaMask | None]:
-        def compose() -> tuple[RgbImage, AlphaMask | None]:
-            enlarged = enlarge_photo(image.rgb, order.factor)
+    ) -> AlphaMask | None:
+        """Lay the faces into the enlarged photo, in place; returns its alpha, if it has one."""
+
+        def paste() -> AlphaMask | None:
             # The largest comes last: where two overlap it is the nearer one.
             for face in reversed(finished):
                 if face.upscaled is not None:
@@ -191,11 +195,10 @@ class PhotoPipeline:
                         native_px=face.planned.face.side_px,
                         strength=order.strength,
                     )
-            alpha = None if image.alpha is None else enlarge_alpha(image.alpha, order.factor)
-            return enlarged, alpha
+            return None if image.alpha is None else enlarge_alpha(image.alpha, order.factor)
 
         with self._room.timed("paste", times):
-            return await self._room.compute(compose)
+            return await self._room.compute(paste)
 
     async def _for_each(
         self, items: Iterable[ItemT], work: Callable[[ItemT], Awaitable[ResultT]]
@@ -248,6 +251,12 @@ class PhotoPipeline:
                 "been missed"
             )
         return notes
+
+
+def _cut_face(photo: RgbImage, face: PhotoFace, model: ServedModel) -> RgbImage:
+    """Cut out a face on a grid that is a multiple of the network's, to which it is then brought."""
+    finer = max(_MIN_OVERSAMPLING, math.ceil(face.side_px / model.lr_size_px))
+    return sample_crop(photo, face.crop_to_photo, side_px=finer * model.lr_size_px)
 
 
 def _no_face(image: DecodedImage, levels: Sequence[Level]) -> NoFaceError:

@@ -3,20 +3,20 @@
 import asyncio
 import math
 from collections.abc import Sequence
-from itertools import chain
 
 import numpy as np
 from PIL import Image
 
-from model_store.faces.finding import MIN_LOOKED_FOR_PX, PhotoFace, faces_of_tile, merge_faces
-from model_store.faces.framing import cut_crop, transform
-from model_store.faces.pyramid import Level, Tile, cut_tiles, plan_levels
+from model_store.faces.finding import MIN_LOOKED_FOR_PX, PhotoFace
+from model_store.faces.framing import CROP_PX, sample_crop, transform
+from model_store.faces.pyramid import Tile, cut_tiles, plan_levels, whole_tile
 from model_store.image_tensor import RgbImage
 from service.catalogue import ModelCatalogue
 from service.engine.base import ServedModel
-from service.engine_room import EngineRoom, StageTimes
+from service.engine_room import EngineRoom
 from service.photo.background import enlarge_photo
 from service.photo.paste import paste_face
+from service.photo.search import search_tiles
 from service.settings import Settings
 from service.video.frames import VideoOptions, upscale_face
 from service.video.tracks import FaceTrack, FaceTracks, nearest
@@ -115,10 +115,8 @@ class PhotoFrames:
                 )
             )
 
-        scale = _SURROUNDINGS_PX / side
-        level = Level(width=_SURROUNDINGS_PX, height=_SURROUNDINGS_PX, scale_x=scale, scale_y=scale)
-        tile = Tile(pixels=await self._room.compute(cut), left=0, top=0, level=level)
-        return [_moved(face, left, top) for face in await self._find(tile)]
+        tile = whole_tile(await self._room.compute(cut), scale=_SURROUNDINGS_PX / side)
+        return [_moved(face, left, top) for face in await self._find([tile])]
 
     async def _search(self, frame: RgbImage) -> list[PhotoFace]:
         """All faces of a frame, the largest first."""
@@ -130,13 +128,11 @@ class PhotoFrames:
             max_level_pixels=self._settings.max_detection_pixels,
         )
         tiles = await self._room.compute(lambda: list(cut_tiles(frame, levels)))
-        found = chain.from_iterable(await asyncio.gather(*map(self._find, tiles)))
         room_left = self._settings.max_faces_per_photo - len(self.tracks.present)
-        return merge_faces(list(found), min_face_px=0)[: max(0, room_left)]
+        return (await self._find(tiles))[: max(0, room_left)]
 
-    async def _find(self, tile: Tile) -> list[PhotoFace]:
-        found = await self._room.find_faces(tile.pixels, deadline=math.inf, times=StageTimes())
-        return faces_of_tile(tile, found.proposals)
+    async def _find(self, tiles: Sequence[Tile]) -> list[PhotoFace]:
+        return await search_tiles(self._room, tiles, deadline=math.inf)
 
     def _choose_model(self, track: FaceTrack) -> None:
         """The network for a face's size; it keeps its own until its size is clearly another."""
@@ -161,7 +157,9 @@ class PhotoFrames:
         model = track.model
         if model is None:
             return None
-        crop = await self._room.compute(lambda: cut_crop(frame, track.crop_to_frame))
+        crop = await self._room.compute(
+            lambda: sample_crop(frame, track.crop_to_frame, side_px=CROP_PX)
+        )
         result = await upscale_face(self._room, crop, model)
         if result is None:
             return None

@@ -7,8 +7,11 @@ from model_store.image_tensor import (
     RgbImage,
     image_to_tensor,
     images_to_tensor,
+    levels_to_unit,
     resize_bicubic,
+    resize_levels,
     round_to_uint8_levels,
+    stack_levels,
     tensor_to_image,
 )
 
@@ -69,3 +72,20 @@ def test_bicubic_downsampling_is_within_one_level_of_pillows(
 def test_rounding_gives_the_values_of_an_8_bit_file() -> None:
     levels = round_to_uint8_levels(torch.tensor([-1.0, 0.3, 0.5, 2.0])) * 255
     assert torch.allclose(levels, torch.tensor([0.0, 76.0, 128.0, 255.0]), atol=1e-4)
+
+
+@pytest.mark.parametrize(("height", "width"), [(20, 31), (100, 210), (64, 64)])
+def test_eight_bit_resizing_is_within_three_levels_of_pillows(
+    photo: RgbImage, height: int, width: int
+) -> None:
+    expected = np.asarray(Image.fromarray(photo).resize((width, height), Image.Resampling.BICUBIC))
+    photo.flags.writeable = False  # as a decoder gives it
+    resized = resize_levels(photo, height=height, width=width)
+    assert resized.flags.c_contiguous
+    assert np.abs(resized.astype(int) - expected).max() <= 3
+
+
+def test_bytes_are_stacked_and_brought_to_unit_range(photo: RgbImage) -> None:
+    levels = stack_levels([photo, photo[::-1]])
+    assert levels.dtype == torch.uint8
+    assert torch.equal(levels_to_unit(levels), images_to_tensor([photo, photo[::-1]]))

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 
 from model_store.faces.blazeface import BlazeFace
-from model_store.faces.detector import FaceDetector, FaceProposal
+from model_store.faces.detector import FaceDetector, FaceProposal, Judgement
 from model_store.faces.finding import find_faces
+from model_store.faces.pyramid import Tile
 from model_store.faces.tflite_weights import load_blazeface
-from model_store.image_tensor import RgbImage, images_to_tensor
+from model_store.image_tensor import RgbImage, stack_levels
 from model_store.landmarks.landmarker import Landmarker
 from model_store.manifest import ModelManifest, TrainingRecord
 from model_store.store import ModelStore
@@ -90,7 +91,7 @@ def measure_detector(
     network = _open_network(options.tflite, store)
     landmarker = store.load("landmarker").module
     assert isinstance(landmarker, Landmarker)
-    find = _finder(FaceDetector(network, landmarker))
+    find = _finder(FaceDetector(network.look_at, landmarker))
     backgrounds = faceless_pictures()
     num_false = count_false_faces(find, backgrounds)
     rows = [*_measure_photos(options, find), *_measure_packs(options, find, backgrounds)]
@@ -132,13 +133,21 @@ def _open_network(tflite: Path | None, store: ModelStore) -> BlazeFace:
 
 
 def _finder(detector: FaceDetector) -> FindFaces:
-    def detect(tile: RgbImage) -> list[FaceProposal]:
-        # In the precision that the service takes.
+    # In the precision that the service takes.
+    def propose(tile: Tile) -> list[FaceProposal]:
         with forward_autocast(torch.device("cpu"), precision="auto"):
-            return detector.detect(images_to_tensor([tile]))[0]
+            return detector.propose(stack_levels([tile.pixels]))[0]
+
+    def judge(crops: Sequence[RgbImage]) -> list[Judgement]:
+        with forward_autocast(torch.device("cpu"), precision="auto"):
+            return detector.judge(stack_levels(crops))
 
     return partial(
-        find_faces, detect=detect, min_face_px=_MIN_FACE_PX, max_level_pixels=_MAX_LEVEL_PIXELS
+        find_faces,
+        propose=propose,
+        judge=judge,
+        min_face_px=_MIN_FACE_PX,
+        max_level_pixels=_MAX_LEVEL_PIXELS,
     )
 
 

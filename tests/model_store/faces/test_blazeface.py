@@ -43,9 +43,10 @@ def test_places_are_counted_from_the_cells_middle_in_pixels(network: BlazeFace) 
     maps = network(torch.rand(1, 3, 64, 96))
     assert maps.scores.shape == (1, 16, 24)
     # The cell of column 5 and row 3 has its middle at (22, 14).
-    assert maps.boxes[0, 3, 5].tolist() == [23, 12, 30, 40]
-    assert maps.keypoints[0, 3, 5, 0].tolist() == [27, 20]
-    assert maps.keypoints[0, 3, 5, 1].tolist() == [22, 14]
+    boxes, keypoints = maps.faces_at(0, torch.tensor([3 * 24 + 5, 0]))
+    assert boxes.tolist() == [[23, 12, 30, 40], [3, 0, 30, 40]]
+    assert keypoints[0, :2].tolist() == [[27, 20], [22, 14]]
+    assert keypoints.shape == (2, 6, 2)
 
 
 @torch.inference_mode()
@@ -59,10 +60,9 @@ def test_a_pictures_company_and_a_shift_by_the_coarsest_cell_change_nothing(
     wide = F.pad(pictures[:1], (288, 288, 288, 288), value=0.5)
     moved = F.pad(pictures[:1], (320, 256, 288, 288), value=0.5)
     rows = slice(72, 88)
-    expected = network(wide).boxes[:, rows, 72:88]
-    found = network(moved).boxes[:, rows, 80:96]
-    shift = torch.tensor([32.0, 0, 0, 0])
-    torch.testing.assert_close(found, expected + shift, atol=1e-3, rtol=0)
+    expected = network(wide).places[:, :, rows, 72:88]
+    found = network(moved).places[:, :, rows, 80:96]
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
 
 
 def test_sides_that_the_strides_do_not_divide_are_refused(network: BlazeFace) -> None:
@@ -76,5 +76,13 @@ def test_half_precision_keeps_places_to_a_fraction_of_a_pixel(network: BlazeFace
     exact = network(pictures)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         rough = network(pictures)
-    assert rough.boxes.dtype == torch.float32
-    assert np.abs(rough.boxes.numpy() - exact.boxes.numpy()).max() < 0.1
+    assert rough.places.dtype == torch.float32
+    assert np.abs(rough.places.numpy() - exact.places.numpy()).max() < 0.1
+
+
+@torch.inference_mode()
+def test_pictures_of_bytes_are_seen_as_those_in_unit_range(network: BlazeFace) -> None:
+    levels = torch.randint(0, 256, (2, 64, 32, 3), dtype=torch.uint8)
+    maps, expected = network.look_at(levels), network(levels.permute(0, 3, 1, 2) / 255)
+    torch.testing.assert_close(maps.scores, expected.scores)
+    torch.testing.assert_close(maps.places, expected.places)

@@ -6,9 +6,11 @@ import pytest
 from model_store.faces.framing import (
     TEMPLATE,
     Points,
+    compose,
     fit_similarity,
     invert,
     mesh_points,
+    sample_crop,
     scale_of,
     transform,
 )
@@ -82,3 +84,32 @@ def test_an_inverse_undoes_and_a_scale_is_a_lines() -> None:
     assert transform(invert(matrix), transform(matrix, points)) == pytest.approx(points)
     assert scale_of(matrix) == pytest.approx(2.5)
     assert scale_of(invert(matrix)) == pytest.approx(0.4)
+
+
+def test_composed_similarities_move_points_one_after_the_other() -> None:
+    outer = np.array([[0.0, -2, 5], [2, 0, 1]])
+    inner = np.array([[3.0, 0, 1], [0, 3, -1]])
+    points = np.array([[0.5, 0.25], [-1, 2]])
+    together = transform(compose(outer, inner), points)
+    assert together == pytest.approx(transform(outer, transform(inner, points)))
+
+
+def test_a_crop_on_the_pixels_own_grid_is_those_pixels() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    crop = sample_crop(image, np.array([[16.0, 0, 20], [0, 16, 10]]), side_px=16)
+    assert np.array_equal(crop, image[10:26, 20:36])
+
+
+def test_beyond_the_picture_its_border_is_repeated() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    crop = sample_crop(image, np.array([[16.0, 0, -8], [0, 16, 32]]), side_px=16)
+    rows = np.minimum(np.arange(32, 48), 39)
+    columns = np.maximum(np.arange(-8, 8), 0)
+    assert np.array_equal(crop, image[rows][:, columns])
+
+
+def test_a_reduced_crop_is_antialiased() -> None:
+    image = np.zeros((128, 128, 3), np.uint8)
+    image[:, ::2] = 200  # lines that a grid four times as coarse cannot show
+    crop = sample_crop(image, np.array([[64.0, 0, 32], [0, 64, 32]]), side_px=16)
+    assert np.abs(crop.astype(int) - 100).max() <= 12

@@ -1,6 +1,7 @@
 """The published face detector: MediaPipe's answers, and small and turned faces found."""
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,11 @@ import torch
 from PIL import Image
 
 from model_store.faces.blazeface import BlazeFace
-from model_store.faces.detector import FaceDetector, FaceProposal
+from model_store.faces.detector import FaceDetector, Judgement
 from model_store.faces.finding import PhotoFace, find_faces
 from model_store.faces.framing import transform
 from model_store.faces.tflite_weights import load_blazeface, read_convolutions
-from model_store.image_tensor import RgbImage, images_to_tensor
+from model_store.image_tensor import RgbImage, stack_levels
 from model_store.landmarks.landmarker import Landmarker
 from model_store.store import ModelStore
 
@@ -32,7 +33,7 @@ def network() -> BlazeFace:
 def detector(network: BlazeFace) -> FaceDetector:
     landmarker = ModelStore().load("landmarker").module
     assert isinstance(landmarker, Landmarker)
-    return FaceDetector(network, landmarker)
+    return FaceDetector(network.look_at, landmarker)
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +51,13 @@ def mediapipe_file() -> Path:
 
 
 def find(detector: FaceDetector, photo: RgbImage, *, min_face_px: float = 12) -> list[PhotoFace]:
-    def detect(tile: RgbImage) -> list[FaceProposal]:
-        return detector.detect(images_to_tensor([tile]))[0]
-
-    return find_faces(photo, detect, min_face_px=min_face_px, max_level_pixels=500_000)
+    return find_faces(
+        photo,
+        lambda tile: detector.propose(stack_levels([tile.pixels]))[0],
+        lambda crops: detector.judge(stack_levels(crops)),
+        min_face_px=min_face_px,
+        max_level_pixels=500_000,
+    )
 
 
 def with_face(
@@ -76,10 +80,8 @@ def test_the_network_answers_what_mediapipe_answers(
     from mediapipe.python.solutions.face_detection import FaceDetection
 
     picture = with_face(face, side=80, at=(90, 84), size=(192, 192))
-    maps = network(images_to_tensor([picture]))
-    best = int(maps.scores.argmax())
-    box = maps.boxes.flatten(0, 2)[best]
-    points = maps.keypoints.flatten(0, 2)[best]
+    maps = network.look_at(stack_levels([picture]))
+    [box], [points] = maps.faces_at(0, maps.scores[0].flatten().topk(1).indices)
     with FaceDetection(min_detection_confidence=0.5, model_selection=1) as reference:
         [detection] = reference.process(picture).detections
     assert float(maps.scores.max()) == pytest.approx(detection.score[0], abs=1e-3)
@@ -142,3 +144,25 @@ def test_nothing_is_found_where_nobody_is(detector: FaceDetector, face: Image.Im
     shuffled = rng.permutation(tiles).reshape(4, 4, 32, 32, 3).swapaxes(1, 2)
     for photo in (noise, smooth, shuffled.reshape(128, 128, 3)):
         assert find(detector, np.ascontiguousarray(photo)) == []
+
+
+def test_two_faces_side_by_side_are_two(detector: FaceDetector, face: Image.Image) -> None:
+    photo = with_face(face, side=24, at=(120, 90), size=(320, 240))
+    small = face.resize((24, 24), Image.Resampling.BICUBIC)
+    pasted = Image.fromarray(photo)
+    pasted.paste(small, (120 + 12, 90 - 12))  # where the first one's crop ends
+    found = find(detector, np.asarray(pasted))
+    assert sorted(round(one.middle[0]) for one in found) == pytest.approx([120, 144], abs=4)
+
+
+def test_each_face_is_judged_about_once(detector: FaceDetector, face: Image.Image) -> None:
+    judged = []
+    photo = with_face(face, side=48, at=(150, 90), size=(320, 240))
+
+    def judge(crops: Sequence[RgbImage]) -> list[Judgement]:
+        judged.extend(crops)
+        return detector.judge(stack_levels(crops))
+
+    propose = lambda tile: detector.propose(stack_levels([tile.pixels]))[0]  # noqa: E731
+    assert len(find_faces(photo, propose, judge, min_face_px=12, max_level_pixels=500_000)) == 1
+    assert len(judged) <= 3

@@ -30,13 +30,29 @@ def test_tiles_show_every_pixel_of_every_level_as_it_is(size: tuple[int, int]) -
     for tile in cut_tiles(photo, levels[:1]):
         rows, columns = tile.pixels.shape[:2]
         assert rows % 32 == columns % 32 == 0
-        assert max(rows, columns) <= 704
+        assert rows * columns <= 1024 * 800
         part = photo[tile.top : tile.top + rows, tile.left : tile.left + columns]
         assert np.array_equal(tile.pixels[: part.shape[0], : part.shape[1]], part)
         assert not tile.pixels[part.shape[0] :].any()
         assert not tile.pixels[:, part.shape[1] :].any()
         seen[tile.top : tile.top + rows, tile.left : tile.left + columns] = True
     assert seen.all()
+
+
+@pytest.mark.parametrize(
+    ("size", "tiles"),
+    [
+        ((1194, 597), [(1216, 608)]),
+        ((1632, 1224), [(608, 1248)] * 3),
+        ((20000, 96), [(6752, 96)] * 3),
+    ],
+)
+def test_tiles_are_laid_so_that_they_have_few_pixels_together(
+    size: tuple[int, int], tiles: list[tuple[int, int]]
+) -> None:
+    level = plan_levels(*size, min_face_px=28, max_level_pixels=UNBOUNDED)[0]
+    found = cut_tiles(np.zeros((size[1], size[0], 3), np.uint8), [level])
+    assert [(tile.pixels.shape[1], tile.pixels.shape[0]) for tile in found] == tiles
 
 
 def test_every_face_up_to_the_overlap_is_whole_in_some_tile() -> None:
@@ -46,7 +62,7 @@ def test_every_face_up_to_the_overlap_is_whole_in_some_tile() -> None:
             plan_levels(2000, 800, min_face_px=28, max_level_pixels=UNBOUNDED)[:1],
         )
     )
-    side = 120
+    side = 88
     for left in range(0, 2000 - side, 40):
         for top in range(0, 800 - side, 40):
             assert any(

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model_store.faces.detector import Judgement
 from model_store.image_tensor import RgbImage
 from model_store.store import ModelStore
 from service.engine.accuracy import (
@@ -16,7 +17,7 @@ from service.engine.accuracy import (
     psnr_db,
     sample_faces,
 )
-from service.engine.base import Engine, FacesInTile, UpscaledImage
+from service.engine.base import Engine, TileProposals, UpscaledImage
 from service.engine.loading import load_engine
 from service.errors import EngineUnavailableError
 from service.settings import Settings
@@ -67,8 +68,12 @@ def test_engine_that_is_off_is_refused_with_its_number() -> None:
 def finding(*, left: float | None) -> NearestEngine:
     """An engine that finds a face there in every tile, or none."""
     engine = NearestEngine(detector=served_detector())
-    proposals = () if left is None else (square(left, 32, 32),)
-    engine.faces_in = lambda tile: FacesInTile(proposals=proposals)
+    engine.faces_in = lambda tile: TileProposals(proposals=(square(32, 32, 32),))
+    if left is None:
+        engine.judgement_of = lambda crop: Judgement(confidence=0.1, better_crop=np.eye(2, 3))
+    else:
+        better = np.array([[1.0, 0, (left - 32) / 32], [0, 1, 0]])
+        engine.judgement_of = lambda crop: Judgement(confidence=0.9, better_crop=better)
     return engine
 
 

@@ -53,15 +53,31 @@ def test_faces_are_found_where_pytorch_finds_them_in_tiles_of_any_size(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     cache = tmp_path_factory.mktemp("cache")
-    reference = FaceFinder(served_detector(), FaceDetector(*networks), torch.device("cpu"))
-    expected = reference.find(tiles)
+    reference = FaceFinder(
+        served_detector(), FaceDetector(networks[0].look_at, networks[1]), torch.device("cpu")
+    )
+    expected = reference.propose(tiles)
     assert [bool(found.proposals) for found in expected] == [False, True, True, True, True]
     # The second one is read from the cache.
     for _ in range(2):
-        for ours, theirs in zip(open_finder(networks, cache).find(tiles), expected, strict=True):
+        for ours, theirs in zip(open_finder(networks, cache).propose(tiles), expected, strict=True):
             assert len(ours.proposals) == len(theirs.proposals)
             for one, other in zip(ours.proposals, theirs.proposals, strict=True):
                 assert one.box == pytest.approx(other.box, abs=0.05)
                 assert one.crop_to_picture == pytest.approx(other.crop_to_picture, abs=0.05)
                 assert one.score == pytest.approx(other.score, abs=1e-3)
-                assert one.confidence == pytest.approx(other.confidence, abs=1e-3)
+
+
+def test_crops_are_judged_as_pytorch_judges_them(
+    networks: tuple[BlazeFace, Landmarker], samples: Path, tmp_path: Path
+) -> None:
+    face = np.asarray(Image.open(samples / "face_128px.png").convert("RGB").resize((64, 64)))
+    crops = [face, np.full_like(face, 90)]
+    reference = FaceFinder(
+        served_detector(), FaceDetector(networks[0].look_at, networks[1]), torch.device("cpu")
+    )
+    expected = reference.judge(crops)
+    assert [judgement.confidence > 0.5 for judgement in expected] == [True, False]
+    for ours, theirs in zip(open_finder(networks, tmp_path).judge(crops), expected, strict=True):
+        assert ours.confidence == pytest.approx(theirs.confidence, abs=1e-3)
+        assert ours.better_crop == pytest.approx(theirs.better_crop, abs=1e-3)

@@ -4,7 +4,7 @@ import numpy as np
 
 from model_store.faces.detector import FaceProposal
 from model_store.image_tensor import RgbImage
-from service.engine.base import FacesInTile
+from service.engine.base import TileProposals
 from tests.fakes import NearestEngine, served_classifier, served_detector
 
 RED = (230, 20, 20)
@@ -18,7 +18,7 @@ def draw_photo(width: int, height: int, *faces: tuple[int, int, int], level: int
     return photo
 
 
-def red_squares(tile: RgbImage) -> FacesInTile:
+def red_squares(tile: RgbImage) -> TileProposals:
     """Every separate red square of a tile as a face, if it is at least 10 px wide there."""
     is_red = (tile[..., 0] > 150) & (tile[..., 1] < 70)
     proposals = []
@@ -29,7 +29,7 @@ def red_squares(tile: RgbImage) -> FacesInTile:
         is_red[top : top + height + 2, max(0, left - 2) : left + width + 2] = False
         if min(width, height) >= 10:
             proposals.append(square(left, top, width))
-    return FacesInTile(proposals=tuple(proposals))
+    return TileProposals(proposals=tuple(proposals))
 
 
 def square(left: float, top: float, side: float) -> FaceProposal:
@@ -37,7 +37,6 @@ def square(left: float, top: float, side: float) -> FaceProposal:
         box=(left, top, side, side),
         crop_to_picture=np.array([[side, 0.0, left], [0.0, side, top]]),
         score=0.9,
-        confidence=0.95,
     )
 
 
