@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from service.bench.command import add_bench_arguments
 from service.commands import bench, ecm, export, models, serve, settings, upscale
 from service.settings import Settings, describe_invalid_settings, unknown_environment_names
-from service.terminal import EXIT_USAGE, fail
+from service.terminal import EXIT_STOPPED, EXIT_USAGE, fail
 
 _BENCH_ENGINE = "bench-engine"
 
@@ -39,7 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"affectsr: warning: {name} is set and means nothing here", file=sys.stderr)
     # Pillow warns of bad EXIF by what stands in it; we take such images and log no bytes of them.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-    return _run(wanted, options)
+    try:
+        return _run(wanted, options)
+    except KeyboardInterrupt:  # before the command itself minds it: libraries take seconds to load
+        return fail("stopped", EXIT_STOPPED)
 
 
 def _run(wanted: Settings, options: argparse.Namespace) -> int:

@@ -62,7 +62,9 @@ def _plan(inputs: Sequence[str], out: Path, *, may_overwrite: bool) -> tuple[Pat
         raise ValueError(
             f"{len(inputs)} inputs, and a video among them or as OUT; upscale one video at a time"
         )
-    if not source.is_file() or not is_video(source):
+    if not source.is_file():
+        raise ValueError(f"{source} is no file; name a video to read")
+    if not is_video(source):
         raise ValueError(f"{source} is no video file; name one to read")
     target = out / source.name if out.is_dir() else out
     written_format(target)

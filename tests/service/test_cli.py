@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from service.cli import main
-from service.settings import settings_markdown
+from service.commands import models
+from service.settings import Settings, settings_markdown
 from tests.service.support import as_file, noise, plain
 
 pytestmark = pytest.mark.usefixtures("tiny_models")
@@ -158,6 +159,17 @@ def test_models_are_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert rows[3].startswith("face-detector@1")
     assert rows[4].startswith("landmarker@1")
     assert rows[0].endswith(" psnr_gain_db=1.25")
+
+
+def test_ctrl_c_while_a_command_loads_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: Settings) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(models, "run", interrupted)
+    assert main(["models"]) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "affectsr: error: stopped"
 
 
 def test_settings_show_what_is_set(

@@ -63,7 +63,7 @@ def test_video_in_a_folder_is_only_replaced_when_told_to(
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
-        (["missing.mp4", "out.mp4"], 2, "missing.mp4 is no video file; name one to read"),
+        (["missing.mp4", "out.mp4"], 2, "missing.mp4 is no file; name a video to read"),
         (["clip.mp4", "clip.mp4"], 2, "clip.mp4 is the input; it would be overwritten"),
         (["clip.mp4", "out.avi"], 2, "out.avi names no video format that is written; end it in"),
         (["clip.mp4", "out.png"], 2, "out.png names no video format that is written; end it in"),
