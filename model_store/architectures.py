@@ -31,6 +31,7 @@ SingleClassifierConfig = DDAMFNConfig | MobileFaceNetConfig
 ClassifierConfig = SingleClassifierConfig | EmotionEnsembleConfig
 """What a network that tells expressions apart is built from."""
 SingleClassifier = DDAMFN | MobileFaceNetClassifier
+"""One of them by itself, as it was trained."""
 Classifier = SingleClassifier | EmotionEnsemble
 """A network from aligned crops of faces to their expressions."""
 NetworkConfig = (

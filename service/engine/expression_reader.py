@@ -11,7 +11,7 @@ from model_store.image_tensor import RgbImage
 from model_store.landmarks.fallback import LandmarkPredictor, choose_landmarks
 from model_store.landmarks.landmarker import Landmarker
 from service.engine.base import EmotionReading, ServedVersion
-from service.engine.grid import to_square
+from service.engine.grid import indices_by_shape, to_square
 from service.errors import ItemFailedError, ServiceError
 
 
@@ -76,12 +76,9 @@ class _BySize:
     """
 
     def __init__(self, squares: Sequence[Tensor]) -> None:
-        indices: dict[torch.Size, list[int]] = {}
-        for index, square in enumerate(squares):
-            indices.setdefault(square.shape, []).append(index)
         self._groups = [
             (torch.tensor(places), torch.cat([squares[index] for index in places]))
-            for places in indices.values()
+            for places in indices_by_shape(square.shape for square in squares)
         ]
         places = torch.cat([places for places, _ in self._groups])
         self._order = places.argsort()

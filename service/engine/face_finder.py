@@ -9,6 +9,7 @@ import torch
 from model_store.faces.detector import FaceDetector, FaceProposal, Judgement
 from model_store.image_tensor import RgbImage, stack_levels
 from service.engine.base import ServedVersion, TileProposals
+from service.engine.grid import indices_by_shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,10 +28,7 @@ class FaceFinder:
     def propose(self, tiles: Sequence[RgbImage]) -> list[TileProposals]:
         """See `Engine.propose_faces`."""
         found: list[list[FaceProposal]] = [[] for _ in tiles]
-        places: dict[tuple[int, ...], list[int]] = {}
-        for index, tile in enumerate(tiles):
-            places.setdefault(tile.shape, []).append(index)
-        for indices in places.values():
+        for indices in indices_by_shape(tile.shape for tile in tiles):
             batch = stack_levels([tiles[index] for index in indices]).to(self.device)
             with self._precision():
                 proposals = self.detector.propose(batch)

@@ -1,6 +1,6 @@
 """Where an image of any size lies on a network's square grid, and where its result lies."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -75,6 +75,14 @@ class GridPlacement:
         left = min(round(self.padding[0] * factor), output_px - width)
         top = min(round(self.padding[2] * factor), output_px - height)
         return left, top, left + width, top + height
+
+
+def indices_by_shape(shapes: Iterable[tuple[int, ...]]) -> list[list[int]]:
+    """Where each shape stands, by first appearance: one shape goes through in one pass."""
+    indices: dict[tuple[int, ...], list[int]] = {}
+    for index, shape in enumerate(shapes):
+        indices.setdefault(shape, []).append(index)
+    return list(indices.values())
 
 
 def to_square(image: RgbImage, *, device: torch.device) -> Tensor:
