@@ -42,6 +42,7 @@ from service.time_limit import TimeLimit
 EngineResult = Upscaled | EmotionReading | TileProposals | Judgement
 
 ResultT = TypeVar("ResultT", Upscaled, EmotionReading, TileProposals, Judgement)
+ItemT = TypeVar("ItemT")
 T = TypeVar("T")
 
 
@@ -180,6 +181,10 @@ class EngineRoom:
     async def compute(self, work: Callable[[], T]) -> T:
         """Do work that takes a processor's time in the codec's threads, off the event loop."""
         return await self._codec.compute(work)
+
+    async def compute_each(self, work: Callable[[ItemT], T], items: Sequence[ItemT]) -> list[T]:
+        """Like `compute`, the items spread over all threads; results come in order."""
+        return await self._codec.compute_each(work, items)
 
     async def propose_faces(
         self, tile: RgbImage, *, deadline: float, times: StageTimes

@@ -19,7 +19,7 @@ from model_store.faces.framing import (
     TEMPLATE,
     Points,
     Similarity,
-    fit_similarity,
+    fit_similarities,
     mesh_points,
     scale_of,
 )
@@ -108,39 +108,51 @@ class FaceDetector:
         """Judge (N, h, h, 3) uint8 RGB crops of what was proposed."""
         prediction = self._landmarker(Landmarker.to_grid(levels_to_unit(crops)))
         confidences = prediction.confidence.float().tolist()
-        meshes = prediction.landmarks.float().cpu().numpy()
-        return [_judgement(*judged) for judged in zip(confidences, meshes, strict=True)]
-
-
-def _judgement(confidence: float, mesh: npt.NDArray[np.float32]) -> Judgement:
-    if confidence < MIN_MESH_CONFIDENCE:
-        return Judgement(confidence=confidence, better_crop=_UNCHANGED)
-    points = mesh_points(mesh, width=1, height=1)
-    return Judgement(confidence=confidence, better_crop=fit_similarity(TEMPLATE, points))
+        points = mesh_points(prediction.landmarks.float().cpu().numpy(), width=1, height=1)
+        return [
+            Judgement(
+                confidence=confidence,
+                better_crop=better_crop if confidence >= MIN_MESH_CONFIDENCE else _UNCHANGED,
+            )
+            for confidence, better_crop in zip(
+                confidences, fit_similarities(TEMPLATE, points), strict=True
+            )
+        ]
 
 
 def _propose(maps: FaceMaps, index: int, *, largest_px: float) -> list[FaceProposal]:
     """The network's proposals in one picture, each face once."""
-    scores = maps.scores[index].flatten()
-    cells = torch.nonzero(scores >= _MIN_SCORE)[:, 0]
-    cells = cells[scores[cells].argsort(descending=True, stable=True)[:_MAX_PROPOSALS]]
-    values = scores[cells].double().cpu().numpy()
-    boxes, keypoints = (part.double().cpu().numpy() for part in maps.faces_at(index, cells))
+    # In NumPy: PyTorch's threads take longer to come together than so little work takes.
+    scores = maps.scores[index].flatten().cpu().numpy()
+    cells = np.flatnonzero(scores >= _MIN_SCORE)
+    cells = cells[np.argsort(-scores[cells], kind="stable")[:_MAX_PROPOSALS]]
+    if not len(cells):
+        return []
+    boxes, keypoints = (
+        part.double().cpu().numpy()
+        for part in maps.faces_at(index, torch.from_numpy(cells).to(maps.places.device))
+    )
     boxes = np.concatenate([boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, 2:]], axis=1)
-    proposals = []
-    for members in group_boxes(boxes):
-        weights = values[members]
-        points = np.average(keypoints[members], axis=0, weights=weights)
-        crop_to_picture = fit_similarity(_KEYPOINT_TEMPLATE, points[:4])
-        if _MIN_SIDE_PX <= scale_of(crop_to_picture) <= largest_px:
-            proposals.append(
-                FaceProposal(
-                    box=tuple(np.average(boxes[members], axis=0, weights=weights).tolist()),
-                    crop_to_picture=crop_to_picture,
-                    score=float(weights[0]),
-                )
-            )
-    return proposals
+    groups = group_boxes(boxes)
+    weights = np.zeros((len(groups), len(cells)))  # each face's mean is that of its boxes
+    for face, members in enumerate(groups):
+        weights[face, members] = scores[cells[members]]
+    weights /= weights.sum(1, keepdims=True)
+    points = np.einsum("fk,kpx->fpx", weights, keypoints[:, : len(_KEYPOINT_TEMPLATE)])
+    return [
+        FaceProposal(
+            box=tuple(box),
+            crop_to_picture=crop_to_picture,
+            score=float(scores[cells[leader]]),
+        )
+        for box, crop_to_picture, (leader, *_) in zip(
+            (weights @ boxes).tolist(),
+            fit_similarities(_KEYPOINT_TEMPLATE, points),
+            groups,
+            strict=True,
+        )
+        if _MIN_SIDE_PX <= scale_of(crop_to_picture) <= largest_px
+    ]
 
 
 def group_boxes(boxes: npt.NDArray[np.float64]) -> list[list[int]]:

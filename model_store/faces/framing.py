@@ -35,8 +35,8 @@ _KERNEL_REACH_PX = 4
 
 
 def mesh_points(landmarks: npt.NDArray[np.float32], *, width: int, height: int) -> Points:
-    """Return the five points of a (478, 3) mesh in pixels of its width x height image."""
-    points: Points = landmarks[list(_MESH_NODES), :2].astype(np.float64) * (width, height)
+    """Return the five points of (..., 478, 3) meshes in pixels of their width x height image."""
+    points: Points = landmarks[..., list(_MESH_NODES), :2].astype(np.float64) * (width, height)
     return points
 
 
@@ -54,15 +54,34 @@ def fit_similarity(source: Points, target: Points) -> Similarity:
         ValueError: fewer than two known points, or all at one place.
     """
     known = ~(np.isnan(source) | np.isnan(target)).any(1)
+    points = source[known]
+    if len(points) < 2 or np.ptp(points, axis=0).sum() == 0:
+        raise ValueError(
+            f"{len(points)} known points at {len(np.unique(points, axis=0))} places; an alignment "
+            "needs two"
+        )
+    matrix: Similarity = fit_similarities(points, target[None, known])[0]
+    return matrix
+
+
+def fit_similarities(source: Points, targets: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Find the similarities that take the same points to several targets; see `fit_similarity`.
+
+    Args:
+        source: (K, 2), all known, not all at one place.
+        targets: (N, K, 2), all known.
+
+    Returns:
+        (N, 2, 3).
+    """
     # As complex numbers a similarity is z -> a z + b.
-    z = source[known] @ (1, 1j)
-    w = target[known] @ (1, 1j)
-    if len(z) < 2 or np.ptp(z.real) + np.ptp(z.imag) == 0:
-        raise ValueError(f"{len(z)} known points at {len(set(z))} places; an alignment needs two")
-    centred = z - z.mean()
-    a = np.vdot(centred, w - w.mean()) / np.vdot(centred, centred).real
-    b = w.mean() - a * z.mean()
-    return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
+    z = source @ (1, 1j)
+    w = targets @ (1, 1j)  # (N, K)
+    centred = (z - z.mean()).conj()
+    a = (w - w.mean(1, keepdims=True)) @ centred / np.square(np.abs(centred)).sum()
+    b = w.mean(1) - a * z.mean()
+    rows = [[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]]
+    return np.moveaxis(np.array(rows), 2, 0)
 
 
 def invert(matrix: Similarity) -> Similarity:

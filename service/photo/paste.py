@@ -43,7 +43,7 @@ def paste_face(
     side_px = max(8, min(face.shape[0], math.ceil(scale_of(crop_to_photo))))
     warped = _warp(_resize(face, side_px), to_crop, size)
     coarse_px = max(8, min(side_px, round(native_px)))
-    coarse = _warp(_resize(_resize(face, coarse_px), side_px), to_crop, size)
+    coarse = _warp(_resize(face, coarse_px), to_crop, size)
     region = photo[top:bottom, left:right]
     matched = _match_colours(warped, coarse, region.astype(np.float32), mask)
     share = (strength * mask)[..., None]
@@ -96,16 +96,22 @@ def _match_colours(face: _Floats, coarse: _Floats, photo: _Floats, mask: _Floats
 
     Gain and shift of each channel come from the ring in which the mask is neither 0 nor 1.
     """
-    weights = (mask * (1 - mask))[..., None]
+    weights = (mask * (1 - mask)).flatten()
     total = float(weights.sum())
     if total < 1:
         return face
-    mean_face, mean_photo = ((weights * part).sum((0, 1)) / total for part in (coarse, photo))
-    spread_face, spread_photo = (
-        np.sqrt((weights * (part - mean) ** 2).sum((0, 1)) / total)
-        for part, mean in ((coarse, mean_face), (photo, mean_photo))
+    weights /= total
+    # As matrix products: NumPy's sums over the first two of three axes take five times as long.
+    (mean_face, spread_face), (mean_photo, spread_photo) = (
+        _mean_and_spread(part.reshape(-1, 3), weights) for part in (coarse, photo)
     )
     gain = np.clip(spread_photo / np.maximum(spread_face, 1), 1 / _MAX_GAIN, _MAX_GAIN)
     shift = np.clip(mean_photo - mean_face, -_MAX_SHIFT_LEVELS, _MAX_SHIFT_LEVELS)
     matched: _Floats = (face - mean_face) * gain + mean_face + shift
     return matched
+
+
+def _mean_and_spread(colours: _Floats, weights: _Floats) -> tuple[_Floats, _Floats]:
+    """Of (K, 3) colours, channel by channel, with (K,) weights that sum to 1."""
+    mean = weights @ colours
+    return mean, np.sqrt(weights @ np.square(colours - mean))

@@ -82,12 +82,13 @@ class PhotoPipeline:
                 wanted=wanted,
                 max_face_px=self._settings.max_face_px,
             )
+            crops = await self._cut_faces(image, planned)
             # The photo is enlarged while the engine has the faces.
             enlarging = asyncio.create_task(
                 self._room.compute(lambda: enlarge_photo(image.rgb, order.factor))
             )
             try:
-                finished = await self._upscale_faces(image, planned, order, times)
+                finished = await self._upscale_faces(planned, crops, order, times)
                 enlarged = await enlarging
             finally:
                 enlarging.cancel()
@@ -137,20 +138,24 @@ class PhotoPipeline:
                 self._room, tiles, deadline=order.deadline, for_each=self._for_each
             )
 
+    async def _cut_faces(
+        self, image: DecodedImage, planned: Sequence[PlannedFace]
+    ) -> list[RgbImage | None]:
+        """The crops of those that are to be upscaled, all before the first is queued."""
+
+        def cut(face: PlannedFace) -> RgbImage | None:
+            return None if face.model is None else cut_face(image.rgb, face.face, face.model)
+
+        return await self._room.compute_each(cut, planned)
+
     async def _upscale_faces(
         self,
-        image: DecodedImage,
         planned: Sequence[PlannedFace],
+        crops: Sequence[RgbImage | None],
         order: PhotoOrder,
         times: StageTimes,
     ) -> list[FinishedFace]:
         """Upscale what is planned to be, in batches with other requests' faces."""
-
-        def cut() -> list[RgbImage | None]:
-            return [
-                None if face.model is None else _cut_face(image.rgb, face.face, face.model)
-                for face in planned
-            ]
 
         async def upscale(wanted: tuple[PlannedFace, RgbImage | None]) -> FinishedFace:
             face, crop = wanted
@@ -170,8 +175,6 @@ class PhotoPipeline:
                 return FinishedFace(planned=_given_up(face, error), upscaled=None)
             return FinishedFace(planned=face, upscaled=upscaled)
 
-        # All are cut before the first is queued, so that they fill batches.
-        crops = await self._room.compute(cut)
         return await self._for_each(zip(planned, crops, strict=True), upscale)
 
     async def _paste(
@@ -253,7 +256,7 @@ class PhotoPipeline:
         return notes
 
 
-def _cut_face(photo: RgbImage, face: PhotoFace, model: ServedModel) -> RgbImage:
+def cut_face(photo: RgbImage, face: PhotoFace, model: ServedModel) -> RgbImage:
     """Cut out a face on a grid that is a multiple of the network's, to which it is then brought."""
     finer = max(_MIN_OVERSAMPLING, math.ceil(face.side_px / model.lr_size_px))
     return sample_crop(photo, face.crop_to_photo, side_px=finer * model.lr_size_px)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from functools import partial
 from itertools import chain
 from typing import Protocol, TypeVar
 
@@ -54,10 +53,6 @@ async def search_tiles(
     # All levels at once: small tiles share batches.
     search = FaceSearch(chain.from_iterable(await for_each(tiles, propose)))
     while wanted := search.wanted:
-        crops = await room.compute(partial(_cut, wanted))
+        crops = await room.compute_each(Candidate.cut, wanted)
         search.tell(await for_each(crops, judge))
     return search.faces()
-
-
-def _cut(candidates: Sequence[Candidate]) -> list[RgbImage]:
-    return [candidate.cut() for candidate in candidates]

@@ -7,6 +7,7 @@ from model_store.faces.framing import (
     TEMPLATE,
     Points,
     compose,
+    fit_similarities,
     fit_similarity,
     invert,
     mesh_points,
@@ -53,6 +54,14 @@ def test_a_similarity_is_found_again_also_without_a_point(
     without_nose = TEMPLATE.copy()
     without_nose[2] = math.nan
     assert fit_similarity(without_nose, target) == pytest.approx(matrix)
+
+
+def test_several_similarities_are_found_as_each_alone() -> None:
+    rng = np.random.default_rng(0)
+    targets = apply(similarity(20, 30, (4, 9)), TEMPLATE) + rng.normal(0, 2, (6, 5, 2))
+    alone = [fit_similarity(TEMPLATE, target) for target in targets]
+    assert fit_similarities(TEMPLATE, targets) == pytest.approx(np.array(alone))
+    assert fit_similarities(TEMPLATE, targets[:0]).shape == (0, 2, 3)
 
 
 def test_no_similarity_mirrors() -> None:

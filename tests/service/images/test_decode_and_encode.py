@@ -1,5 +1,6 @@
 import contextlib
 import io
+import threading
 
 import numpy as np
 import pytest
@@ -336,6 +337,24 @@ async def test_codec_works_off_the_event_loop() -> None:
     data = await codec.encode(decoded.rgb, "image/png")
     codec.close()
     assert np.array_equal(decode_image(data, LIMITS).rgb, plain(7, 100, 100))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("count", [0, 1, 2, 7])
+async def test_items_are_spread_over_all_threads_and_their_results_come_in_order(
+    count: int,
+) -> None:
+    codec = ImageCodec(LIMITS, photo_limits=LIMITS, num_threads=2)
+    both = threading.Barrier(2, timeout=30)
+
+    def work(item: int) -> int:
+        if count > 1 and item in (0, count - 1):
+            both.wait()  # the first and the last are worked on at the same time
+        return item * item
+
+    results = await codec.compute_each(work, range(count))
+    codec.close()
+    assert results == [item * item for item in range(count)]
 
 
 @pytest.fixture
