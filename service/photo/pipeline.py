@@ -231,6 +231,9 @@ class PhotoPipeline:
             if max(image.width, image.height) > largest_px:
                 return None
             return "no face was found; upscaled as the crop of a face"
+        if faces[0].side_px > self._settings.max_face_px:
+            # A network would reduce it and lose more than it adds, in either mode.
+            return None
         if is_crop_of_a_face(faces[0], width=image.width, height=image.height):
             return "a face fills the image; upscaled as the crop of a face"
         return None

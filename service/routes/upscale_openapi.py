@@ -30,8 +30,8 @@ _MODE = {
     "enum": ["face", "photo", "auto"],
     "default": "face",
     "description": "`face`: each image is the crop of a face. `photo`: all faces of one photo are "
-    "found, upscaled and laid back into it. `auto`: `face` if a face fills the "
-    "image, or none is found in a small one; else `photo`, and one without a face is enlarged "
+    "found, upscaled and laid back into it. `auto`: `face` if a small face fills "
+    "the image, or none is found in a small one; else `photo`, and one without a face is enlarged "
     "plainly.",
 }
 _FACTOR = {

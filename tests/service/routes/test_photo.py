@@ -371,6 +371,17 @@ async def test_auto_takes_anything_else_for_a_crop_and_says_so(
     assert as_array(response.content).shape == (128, 128, 3)
 
 
+async def test_auto_enlarges_a_face_that_a_network_would_reduce(
+    settings: Settings, engine: NearestEngine
+) -> None:
+    photo = as_file(draw_photo(90, 90, (10, 10, 70)))
+    async with client_of(settings, engine) as client:
+        response = await post_image(client, photo, query="?mode=auto")
+    assert response.status_code == 200
+    assert response.headers["x-affectsr-mode"] == "photo"
+    assert as_array(response.content).shape == (180, 180, 3)
+
+
 async def test_auto_enlarges_a_photo_without_a_face_plainly_and_says_so(
     settings: Settings, engine: NearestEngine
 ) -> None:
