@@ -111,13 +111,19 @@ def _single_classifier(network: Network) -> SingleClassifier:
     return network
 
 
-def average_classifiers(members: Sequence[SingleClassifier]) -> EmotionEnsemble:
-    """Make one of several classifiers in eval mode, which become its parts; its temperature is 1.
+def average_classifiers(
+    members: Sequence[SingleClassifier], *, mirrored: bool = False
+) -> EmotionEnsemble:
+    """Make one of classifiers in eval mode, which become its parts; its temperature is 1.
+
+    Args:
+        members: At least two, or one that is to read mirrored faces besides.
+        mirrored: Whether they read each face's mirror image as well.
 
     Raises:
-        ValueError: they are fewer than two.
+        ValueError: they are too few.
     """
-    config = EmotionEnsembleConfig(members=tuple(map(network_config, members)))
+    config = EmotionEnsembleConfig(members=tuple(map(network_config, members)), mirrored=mirrored)
     return EmotionEnsemble(config, members).eval()
 
 

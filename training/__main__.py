@@ -245,7 +245,15 @@ def _add_ensemble(commands: Commands) -> argparse.ArgumentParser:
     )
     ensemble.add_argument("name", help="name of the ensemble")
     ensemble.add_argument(
-        "members", nargs="+", metavar="NAME[@VERSION]", help="published classifiers, two or more"
+        "members",
+        nargs="+",
+        metavar="NAME[@VERSION]",
+        help="published classifiers: two or more, or one with --mirrored",
+    )
+    ensemble.add_argument(
+        "--mirrored",
+        action="store_true",
+        help="let each read the face's mirror image as well, for twice the time",
     )
     ensemble.set_defaults(run=_ensemble)
     return ensemble
@@ -260,6 +268,7 @@ def _ensemble(options: argparse.Namespace) -> int:
         EnsembleOptions(
             name=options.name,
             members=tuple(options.members),
+            mirrored=options.mirrored,
             packs=options.packs,
             tests=tuple(options.test),
             allow_worse=options.allow_worse,

@@ -1,4 +1,4 @@
-"""One call of ``ensemble``: published expression classifiers together become another version."""
+"""One call of ``ensemble``: published expression classifiers, averaged, become another version."""
 
 from dataclasses import dataclass
 
@@ -22,11 +22,13 @@ class EnsembleOptions(GateOptions):
 
     Attributes:
         name: Name of the model.
-        members: References of published classifiers, at least two.
+        members: References of published classifiers: at least two, or one if ``mirrored``.
+        mirrored: Whether they read each face's mirror image as well.
     """
 
     name: str
     members: tuple[str, ...]
+    mirrored: bool = False
 
 
 def publish_ensemble(
@@ -38,13 +40,16 @@ def publish_ensemble(
 
     Raises:
         PublishRefusedError: the gate objects and nobody allowed it.
-        TrainingError: only one member is named, one is not there or tells no expressions apart,
-            they learnt from different faces, or a pack cannot be used.
+        TrainingError: only one member is named and it is to read no mirrored faces, one is not
+            there or tells no expressions apart, they learnt from different faces, or a pack cannot
+            be used.
     """
-    if len(options.members) < 2:
-        raise TrainingError("an ensemble has at least two members; name another classifier")
+    if len(options.members) < 2 and not options.mirrored:
+        raise TrainingError(
+            "an ensemble has at least two members; name another classifier, or --mirrored"
+        )
     loaded = [_load(reference, store) for reference in options.members]
-    record = _common_record(loaded)
+    record = _common_record(loaded, mirrored=options.mirrored)
     dataset = ExpressionDataset(ExpressionDataConfig(packs=tuple(record.data)), root=options.packs)
     for pack in dataset.packs:
         if pack.digest != record.data_digests[pack.name]:
@@ -52,7 +57,9 @@ def publish_ensemble(
                 f"{options.packs / pack.name} is not the pack that the members learnt from; what "
                 "they were not to see may be in another slice there"
             )
-    network = average_classifiers([_classifier_of(one) for one in loaded])
+    network = average_classifiers(
+        [_classifier_of(one) for one in loaded], mirrored=options.mirrored
+    )
     fit_temperature(network, dataset.held_batches("validation", batch_size=_BATCH_SIZE))
     candidate = Candidate(
         name=options.name,
@@ -80,7 +87,7 @@ def _classifier_of(loaded: LoadedModel) -> SingleClassifier:
     return loaded.module
 
 
-def _common_record(members: list[LoadedModel]) -> TrainingRecord:
+def _common_record(members: list[LoadedModel], *, mirrored: bool) -> TrainingRecord:
     """How the members were made, taken together; their configurations stand in their manifests.
 
     Raises:
@@ -101,5 +108,5 @@ def _common_record(members: list[LoadedModel]) -> TrainingRecord:
         data_digests=digests,
         steps=0,
         images_seen=0,
-        config={"members": [one.manifest.reference for one in members]},
+        config={"members": [one.manifest.reference for one in members], "mirrored": mirrored},
     )

@@ -48,9 +48,28 @@ def test_features_are_the_members_side_by_side() -> None:
     torch.testing.assert_close(found, torch.cat(each, dim=1))
 
 
-def test_a_published_ensemble_answers_as_before(tmp_path: Path) -> None:
+def test_a_mirrored_face_is_read_alike() -> None:
+    crops = torch.rand(3, 3, 112, 112)
+    both = average_classifiers(members(), mirrored=True)
+    with torch.no_grad():
+        each = [one(x) / one.temperature for one in members() for x in (crops, crops.flip(-1))]
+        torch.testing.assert_close(both(crops), torch.stack(each).mean(0))
+        torch.testing.assert_close(both(crops.flip(-1)), both(crops))
+
+
+def test_one_classifier_may_read_both_sides() -> None:
     crops = torch.rand(2, 3, 112, 112)
-    ensemble = average_classifiers(members())
+    first, _ = members()
+    with torch.no_grad():
+        expected = (first(crops) + first(crops.flip(-1))) / 2 / first.temperature
+        found = average_classifiers([first], mirrored=True)(crops)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_published_ensemble_answers_as_before(tmp_path: Path, *, mirrored: bool) -> None:
+    crops = torch.rand(2, 3, 112, 112)
+    ensemble = average_classifiers(members(), mirrored=mirrored)
     ensemble.temperature.fill_(1.25)
     store = ModelStore(tmp_path)
     manifest = publish_untrained(store, ensemble, name="emotion-both")

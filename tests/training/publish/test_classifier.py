@@ -121,6 +121,8 @@ def test_published_classifiers_become_one(
     network = store.load("both").module
     assert isinstance(network, EmotionClassifier)
     assert float(network.temperature) != 1.0
+    assert main(["ensemble", "alone", "first", "--mirrored", *where, "--allow-worse", "tiny"]) == 0
+    assert store.resolve("alone").training.config == {"members": ["first@1"], "mirrored": True}
     for members, message in (
         (["first"], "at least two members"),
         (["first", "absent"], "member absent: "),
