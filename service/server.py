@@ -53,6 +53,7 @@ def serve(settings: Settings, *, engine: Engine | None = None) -> int:
         # uvicorn would write the traceback of what the line above says.
         logging.getLogger("uvicorn.error").disabled = True
 
+    _spare_what_is_imported()
     app = create_app(settings, engine=engine, on_startup_failure=report)
     services = services_in(app)
     lifecycle = services.lifecycle
@@ -179,6 +180,14 @@ def _end_for_lack_of_memory(reason: str) -> None:
     logger.error("cannot start: %s", reason)
     logging.shutdown()
     os._exit(EXIT_NO_START)
+
+
+def _spare_what_is_imported() -> None:
+    """The same for what is there before the models, unlooked at: a fifth of a second of a start.
+
+    What imports leave behind in cycles stays then.
+    """
+    gc.freeze()
 
 
 def _spare_what_stays() -> None:

@@ -39,6 +39,7 @@ T = TypeVar("T", UpscaledImage, EmotionReading, Upscaled, TileProposals, Judgeme
 _SAMPLE = Path(__file__).with_name("sample_face.png")
 _BATCH_SIZE = 8
 _NUM_ALONE = 3
+_NUM_ALONE_AT_START = 1  # a service that is not ready waits for each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +121,7 @@ def check_accuracy(
     for model in engine.models:
         name = model.reference
         expected = expect(reference, name, faces) if expected_of is None else expected_of(name)
-        measured = _compare(engine, expected, name, faces)
+        measured = _compare(engine, expected, name, faces, num_alone=_NUM_ALONE_AT_START)
         if measured.faults:
             raise EngineUnavailableError(
                 f"{name} on the built-in faces: {'; '.join(measured.faults)}"
@@ -143,7 +144,8 @@ def measure_accuracy(
     Raises:
         EngineUnavailableError: a face could not be computed.
     """
-    return _compare(engine, expect(reference, model, faces), model, faces)
+    expected = expect(reference, model, faces)
+    return _compare(engine, expected, model, faces, num_alone=_NUM_ALONE)
 
 
 def expect(reference: Engine, model: str, faces: Sequence[RgbImage]) -> Expected:
@@ -159,10 +161,20 @@ def expect(reference: Engine, model: str, faces: Sequence[RgbImage]) -> Expected
     )
 
 
-def _compare(engine: Engine, expected: Expected, model: str, faces: Sequence[RgbImage]) -> Accuracy:
-    """Compare an engine with what is expected of the same faces; see `measure_accuracy`."""
+def _compare(
+    engine: Engine,
+    expected: Expected,
+    model: str,
+    faces: Sequence[RgbImage],
+    *,
+    num_alone: int,
+) -> Accuracy:
+    """Compare an engine with what is expected of the same faces; see `measure_accuracy`.
+
+    The first `num_alone` are computed without company besides.
+    """
     ours = _read_out(engine, model, faces)
-    alone = [_of(UpscaledImage, engine.upscale(model, [face])[0]) for face in faces[:_NUM_ALONE]]
+    alone = [_of(UpscaledImage, engine.upscale(model, [face])[0]) for face in faces[:num_alone]]
     equal_readouts = probability_shift = None
     if engine.classifier is not None and expected.top_classes is not None:
         pairs = zip([_top_classes(one) for one in ours], expected.top_classes, strict=True)
@@ -184,10 +196,13 @@ def _compare(engine: Engine, expected: Expected, model: str, faces: Sequence[Rgb
 
 
 def sample_faces() -> list[RgbImage]:
-    """A face of 32 px, its mirror image, and it in the dark: (32, 32, 3) uint8 each."""
+    """A face of 32 px, its mirror image, and it too dark and too bright: (32, 32, 3) uint8 each.
+
+    As many as a batch has that would be warmed up all the same.
+    """
     with Image.open(_SAMPLE) as image:
         face: RgbImage = np.asarray(image.convert("RGB"))
-    return [face, np.ascontiguousarray(face[:, ::-1]), face // 3]
+    return [face, np.ascontiguousarray(face[:, ::-1]), face // 3, 255 - (255 - face) // 3]
 
 
 def psnr_db(images: Sequence[RgbImage], references: Sequence[RgbImage]) -> float:

@@ -1,5 +1,6 @@
 """The engine, whoever computes: bring images to the grid, upscale, cut the results out, read."""
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
@@ -52,6 +53,8 @@ class DeviceEngine:
         self._memory_limit_bytes = memory_limit_bytes
         self._on_close = on_close
         self._face_finder: FaceFinder | None = None
+        # By a network's reference; the first batch of a size takes longer than the next.
+        self._sizes_run: defaultdict[str, set[int]] = defaultdict(set)
 
     @property
     def models(self) -> Sequence[ServedModel]:
@@ -70,7 +73,7 @@ class DeviceEngine:
         self._face_finder = face_finder
 
     def warm_up(self) -> None:
-        """Run batches of 1, 2, 4, ... faces through every network.
+        """Run batches of 1, 2, 4, ... faces through every network, but of sizes that have run.
 
         Raises:
             StartupError: one of them does not fit the memory; the message says what to change.
@@ -79,13 +82,18 @@ class DeviceEngine:
         sizes = batch_sizes(self._max_batch_size)
         for model in self.models:
             face = np.full((model.lr_size_px, model.lr_size_px, 3), 128, dtype=np.uint8)
-            warm_up.run(model.reference, sizes, partial(self._upscale_copies, model, face))
+            warm_up.run(
+                model.reference,
+                self._not_run(model.reference, sizes),
+                partial(self._upscale_copies, model, face),
+            )
         if self._reader is not None:
             # A readout takes two images for each that is upscaled.
             face = np.full((128, 128, 3), 128, dtype=np.uint8)
+            reader = self._reader.served.reference
             warm_up.run(
-                self._reader.served.reference,
-                batch_sizes(2 * self._max_batch_size),
+                reader,
+                self._not_run(reader, batch_sizes(2 * self._max_batch_size)),
                 lambda size: self.read_emotions([face] * size),
             )
 
@@ -98,13 +106,18 @@ class DeviceEngine:
             crop = np.full((JUDGED_PX, JUDGED_PX, 3), 128, dtype=np.uint8)
             warm_up.run(detector, sizes, lambda size: self.judge_faces([crop] * size))
 
+    def _not_run(self, reference: str, sizes: Sequence[int]) -> list[int]:
+        return [size for size in sizes if size not in self._sizes_run[reference]]
+
     def _upscale_copies(self, model: ServedModel, face: RgbImage, num_copies: int) -> None:
         self.upscale(model.reference, [face] * num_copies)
 
     def upscale(
         self, reference: str, images: Sequence[RgbImage]
     ) -> Sequence[UpscaledImage | ServiceError]:
-        return self._guard.call(lambda: self._upscale(reference, images))
+        upscaled = self._guard.call(lambda: self._upscale(reference, images))
+        self._sizes_run[reference].add(len(images))
+        return upscaled
 
     @torch.inference_mode()
     def _upscale(
@@ -123,7 +136,9 @@ class DeviceEngine:
         reader = self._reader
         if reader is None:
             raise RuntimeError("this engine holds no classifier; see Engine.classifier")
-        return self._guard.call(lambda: reader.read(images))
+        readings = self._guard.call(lambda: reader.read(images))
+        self._sizes_run[reader.served.reference].add(len(images))
+        return readings
 
     def propose_faces(self, tiles: Sequence[RgbImage]) -> Sequence[TileProposals | ServiceError]:
         finder = self._require_face_finder()

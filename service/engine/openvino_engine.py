@@ -67,17 +67,19 @@ def openvino_engine(
             min_confidence=min_confidence,
             device=torch.device("cpu"),
         )
+    conversions = [upscaler_conversion(models, index) for index in range(len(models.upscalers))]
+    graphs = runtime.compile_all(conversions, dtype=dtype)
     engine = DeviceEngine(
         [
             (
                 model,
                 LandmarkedUpscaler(
-                    OpenVinoRun(runtime.compile(upscaler_conversion(models, index), dtype=dtype)),
+                    OpenVinoRun(graph),
                     finder if needs_landmarks(network.config) else None,
                     device=torch.device("cpu"),
                 ),
             )
-            for index, (model, network) in enumerate(models.upscalers)
+            for (model, network), graph in zip(models.upscalers, graphs, strict=True)
         ],
         reader,
         models.calibrations,

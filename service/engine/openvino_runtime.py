@@ -8,6 +8,7 @@ import importlib
 import io
 import logging
 import sys
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -79,11 +80,22 @@ class OpenVinoRuntime:
         self._core = _open_core(self._openvino)
         self._num_threads = num_threads
         self._cache = cache
+        self._converting = threading.Lock()
 
     @property
     def has_bfloat16(self) -> bool:
         """Whether the CPU computes in it."""
         return "BF16" in self._core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
+
+    def compile_all(
+        self, conversions: Sequence[Conversion], *, dtype: Dtype
+    ) -> list[OpenVinoGraph]:
+        """Compile networks beside each other; see `compile`.
+
+        What the cache holds is unpacked by one core each, which leaves the others idle.
+        """
+        with ThreadPoolExecutor(self._num_threads) as compilers:
+            return list(compilers.map(lambda one: self.compile(one, dtype=dtype), conversions))
 
     def compile(self, conversion: Conversion, *, dtype: Dtype) -> OpenVinoGraph:
         """Compile a network for one arithmetic, from the cache if it holds it.
@@ -107,7 +119,8 @@ class OpenVinoRuntime:
             except RuntimeError as error:
                 logger.warning("OpenVINO cannot read %s in its cache: %s", name, error)
         try:
-            compiled = self._core.compile_model(self.convert(conversion), _DEVICE, config)
+            with self._converting:  # PyTorch traces one network at a time
+                compiled = self._core.compile_model(self.convert(conversion), _DEVICE, config)
         except (RuntimeError, self._openvino.frontend.GeneralFailure) as error:
             raise EngineUnavailableError(
                 f"OpenVINO {self._openvino.__version__} cannot convert {conversion.name}: {error}"

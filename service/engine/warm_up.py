@@ -34,7 +34,7 @@ class WarmUp:
 
         Args:
             reference: of the network, for messages.
-            sizes: images in a batch, ascending; each at most about twice the one before, so that
+            sizes: images in a batch, ascending; each at most a few times the one before, so that
                 what is foretold holds.
             batch: runs so many images.
 

@@ -15,7 +15,7 @@ from service.engine.device_engine import DeviceEngine
 from service.engine.landmark_finders import LandmarkerFinder, MediaPipeFinder
 from service.engine.loading import load_engine
 from service.engine.torch_engine import torch_engine
-from service.errors import ItemFailedError, StartupError
+from service.errors import ItemFailedError, ServiceError, StartupError
 from service.settings import Settings
 from tests.fakes import served_model
 from tests.published import publish_untrained
@@ -208,6 +208,24 @@ def test_published_models_are_loaded_in_the_order_of_the_settings(store: ModelSt
     assert isinstance(result, UpscaledImage)
     engine.close()
     assert engine.models == []
+
+
+def test_sizes_that_have_run_are_not_warmed_up_again(
+    store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(models=("affectsrnet-x8",), cpu_dtype="float32", engine="torch")
+    engine = load_engine(store, settings)
+    upscale = engine.upscale
+    sizes: list[int] = []
+
+    def count(reference: str, images: list[RgbImage]) -> Sequence[UpscaledImage | ServiceError]:
+        sizes.append(len(images))
+        return upscale(reference, images)
+
+    engine.upscale("affectsrnet-x8@1", [noise()] * 4)
+    monkeypatch.setattr(engine, "upscale", count)
+    engine.warm_up()
+    assert sizes == [1, 2, 8]
 
 
 def test_memory_that_is_too_small_ends_the_warm_up(
