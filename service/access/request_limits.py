@@ -2,7 +2,7 @@
 
 A window of a minute begins with a caller's first request, so that Retry-After is exact. Redis may
 go at any time: then each process counts for itself, and nobody waits for one that is known to be
-away.
+away, or to refuse to count.
 """
 
 import logging
@@ -15,7 +15,7 @@ from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.aio.storage import RedisStorage, Storage
 from limits.aio.strategies import FixedWindowRateLimiter
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from service.errors import RateLimitedError
 from service.redis_link import RedisLink
@@ -23,6 +23,10 @@ from service.redis_link import RedisLink
 logger = logging.getLogger(__name__)
 
 _KEY_PREFIX = "affectsr:limits:1"
+
+# A Redis that is full, or holds something else, is asked again after this time and not by every
+# request: an answer that is an error costs as much as one that counts.
+_REFUSED_SECONDS = 1.0
 
 # Redis tells the rest of a window in seconds, rounded: it may be half a second longer.
 _ROUNDING_SECONDS = 0.5
@@ -41,6 +45,7 @@ class RequestLimits:
         self._clock = clock
         self._link = link
         self._counts_alone = False
+        self._asks_again_at = -math.inf
         self._own = FixedWindowRateLimiter(_MemoryWindows(clock))
         self._shared = FixedWindowRateLimiter(_redis_windows(link.texts)) if link else None
 
@@ -63,12 +68,14 @@ class RequestLimits:
 
     async def _wait_in_redis(self, item: RateLimitItem, name: str) -> float | None:
         """As `_wait`; None where Redis does not count."""
-        if self._link is None or self._shared is None:
+        if self._link is None or self._shared is None or self._clock() < self._asks_again_at:
             return None
         try:
             async with self._link.attempt(seconds=self._link.timeout_seconds):
                 wait_seconds = await _wait(self._shared, item, name, now=time.time)
         except (RedisError, OSError) as error:
+            if isinstance(error, ResponseError):
+                self._asks_again_at = self._clock() + _REFUSED_SECONDS
             if not self._counts_alone:
                 self._counts_alone = True
                 logger.warning(

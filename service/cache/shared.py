@@ -52,6 +52,7 @@ class SharedTier:
         self._waiting: asyncio.Queue[tuple[str, Entry]] = asyncio.Queue(_MAX_WAITING_WRITES)
         self._writing: asyncio.Task[None] | None = None
         self._has_room = True
+        self._refuses = False
         self._looked_at_memory_at = -_LOOK_AT_MEMORY_SECONDS
 
     def start(self) -> None:
@@ -137,22 +138,33 @@ class SharedTier:
 
     async def _write(self, key: str, entry: Entry) -> bool:
         """Whether there was room for it and time left to it."""
+        now = asyncio.get_running_loop().time()
+        has_looked = now - self._looked_at_memory_at < _LOOK_AT_MEMORY_SECONDS
+        if has_looked and not self._takes_entries:
+            return False
         link = self._link
         async with link.attempt(seconds=link.timeout_seconds):
-            await self._look_at_memory()
+            if not has_looked:
+                await self._look_at_memory(now)
             rest_ms = int(1000 * (entry.ends_at - self._clock()))
-            if not self._has_room or rest_ms <= 0:
+            if not self._takes_entries or rest_ms <= 0:
                 return False
-            await link.blobs.set(_PREFIX + key, pack_entry(key, entry), px=rest_ms)
+            try:
+                await link.blobs.set(_PREFIX + key, pack_entry(key, entry), px=rest_ms)
+            except ResponseError:  # full by its own limit: tried again after the next look
+                self._refuses = True
+                raise
             return True
 
-    async def _look_at_memory(self) -> None:
-        now = asyncio.get_running_loop().time()
-        if now - self._looked_at_memory_at < _LOOK_AT_MEMORY_SECONDS:
-            return
+    @property
+    def _takes_entries(self) -> bool:
+        return self._has_room and not self._refuses
+
+    async def _look_at_memory(self, now: float) -> None:
         memory = await self._link.texts.info("memory")
         used_bytes = int(memory.get("used_memory", 0))  # not every server like Redis tells it
         self._looked_at_memory_at = now
+        self._refuses = False
         had_room, self._has_room = self._has_room, used_bytes < self._max_used_bytes
         if had_room and not self._has_room:
             logger.warning(

@@ -114,6 +114,32 @@ async def test_redis_that_holds_something_else_is_done_without(
     assert link.state is BreakerState.CLOSED  # it answers
 
 
+async def test_redis_that_is_full_is_asked_once_a_second(
+    link: RedisLink, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="service.access")
+    limits = RequestLimits(clock=clock, link=link)
+    await link.texts.config_set("maxmemory-policy", "noeviction")
+    await link.texts.config_set("maxmemory", 1)
+    assert [await seconds_refused(limits, per_minute=3) for _ in range(4)] == [0, 0, 0, 60]
+    assert await num_refusals(link) == 1
+    clock.advance(1)
+    assert await seconds_refused(limits, per_minute=3) == 59
+    assert await num_refusals(link) == 2
+    await link.texts.config_set("maxmemory", 0)
+    clock.advance(1)
+    # The full one has counted nothing.
+    assert [await seconds_refused(limits, per_minute=3) for _ in range(3)] == [0, 0, 0]
+    assert await seconds_refused(limits, per_minute=3) >= 59
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+async def num_refusals(link: RedisLink) -> int:
+    """How often Redis had no memory for a command."""
+    errors = await link.texts.info("errorstats")
+    return int(errors["errorstat_OOM"]["count"])
+
+
 async def test_redis_that_never_answers_is_soon_not_waited_for_at_all(clock: ManualClock) -> None:
     with socket.create_server(("127.0.0.1", 0)) as black_hole:
         url = f"redis://127.0.0.1:{black_hole.getsockname()[1]}/0"

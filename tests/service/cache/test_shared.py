@@ -113,7 +113,7 @@ async def test_what_is_no_entry_of_the_key_is_a_miss_and_counted_and_written_ove
     assert len(await tier.get(keys)) == 5
 
 
-async def test_full_redis_keeps_nothing_more_and_is_read_as_ever(
+async def test_full_redis_is_read_as_ever_and_asked_once_a_second_to_keep_more(
     link: RedisLink, counts: Counts
 ) -> None:
     await link.texts.config_set("maxmemory-policy", "noeviction")
@@ -123,10 +123,16 @@ async def test_full_redis_keeps_nothing_more_and_is_read_as_ever(
         await link.texts.config_set("maxmemory", 1)
         for name in "bcde":
             tier.offer(key_of(name), entry())
-        await until(lambda: counts.seen["redis store_failed"] == 4)
+        await until(lambda: counts.seen["redis store_skipped"] == 3)
+        assert counts.seen["redis store_failed"] == 1
         assert len(await tier.get([key_of("a")])) == 1
         assert link.state is BreakerState.CLOSED
         await link.texts.config_set("maxmemory", 0)
+        async with asyncio.timeout(30):
+            while counts.seen["redis stored"] == 1:
+                tier.offer(key_of("f"), entry())
+                await asyncio.sleep(0.05)
+    assert len(await link.blobs.keys("*")) == 2
 
 
 async def test_nothing_is_kept_in_a_redis_that_uses_as_much_memory_as_it_may(
