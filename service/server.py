@@ -183,9 +183,9 @@ def _end_for_lack_of_memory(reason: str) -> None:
 
 
 def _spare_what_is_imported() -> None:
-    """The same for what is there before the models, unlooked at: a fifth of a second of a start.
+    """Keep the garbage collector from looking at modules while a start waits for it.
 
-    What imports leave behind in cycles stays then.
+    That is a fifth of a second. What imports leave behind in cycles stays; it is nothing.
     """
     gc.freeze()
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from model_store.image_tensor import RgbImage
@@ -54,9 +55,11 @@ class ImageCodec:
         """Like `compute`, the items spread over all threads; results come in order."""
         share = -(-len(items) // self._num_threads) or 1
         parts = [items[first : first + share] for first in range(0, len(items), share)]
-        done = await asyncio.gather(
-            *(self._run(lambda part=part: [work(item) for item in part]) for part in parts)  # type: ignore[misc]
-        )
+
+        def work_on(part: Sequence[ItemT]) -> list[T]:
+            return [work(item) for item in part]
+
+        done = await asyncio.gather(*(self._run(partial(work_on, part)) for part in parts))
         return [result for results in done for result in results]
 
     async def encode(

@@ -21,6 +21,7 @@ from model_store.faces.finding import PhotoFace
 from model_store.faces.framing import Similarity
 from model_store.image_tensor import RgbImage, resize_levels
 from service.app import open_store
+from service.engine.accuracy import psnr_db
 from service.engine.base import Engine, ServedModel, UpscaledImage
 from service.engine.loading import load_engine
 from service.photo.background import enlarge_photo
@@ -95,11 +96,8 @@ def _gain(engine: Engine, model: ServedModel, scene: RgbImage, crop_to_scene: Si
     x, y = crop_to_scene @ (0.5, 0.5, 1)
     reach = _COMPARED / 2 * _FACTOR * face.side_px
     compared = np.s_[round(y - reach) : round(y + reach), round(x - reach) : round(x + reach)]
-    return _psnr(result[compared], scene[compared]) - _psnr(enlarged[compared], scene[compared])
-
-
-def _psnr(one: RgbImage, other: RgbImage) -> float:
-    return float(10 * np.log10(255**2 / np.mean((one.astype(float) - other) ** 2)))
+    ours, plain = (psnr_db([one[compared]], [scene[compared]]) for one in (result, enlarged))
+    return ours - plain
 
 
 if __name__ == "__main__":
