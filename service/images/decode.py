@@ -58,6 +58,7 @@ _DECODER_ERRORS = (
     OverflowError,
     EOFError,
     struct.error,
+    AssertionError,  # Pillow's, of a palette that is not there
     Image.DecompressionBombError,
     Image.DecompressionBombWarning,
 )

@@ -217,11 +217,14 @@ class PhotoPipeline:
             async with room_left:
                 return await work(item)
 
+        failure: ServiceError | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(work_in_turn(item)) for item in items]
         except* ServiceError as errors:
-            raise _first_of(errors) from None
+            failure = _first_of(errors)
+        if failure is not None:  # raised in the block above it could come out in a group
+            raise failure
         return [task.result() for task in tasks]
 
     def _why_face_mode(self, faces: Sequence[PhotoFace], image: DecodedImage) -> str | None:
