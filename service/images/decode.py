@@ -58,7 +58,7 @@ _DECODER_ERRORS = (
     OverflowError,
     EOFError,
     struct.error,
-    AssertionError,  # Pillow's, of a palette that is not there
+    AssertionError,
     Image.DecompressionBombError,
     Image.DecompressionBombWarning,
 )
@@ -180,6 +180,8 @@ def _split_alpha(image: Image.Image, bit_depth: int) -> tuple[Image.Image, Image
     """Part what Pillow decoded into colours (L, RGB or CMYK of 8 bits) and alpha (L)."""
     key = image.info.get("transparency")
     match image.mode:
+        case "P" | "PA" if image.palette is None:
+            raise ValueError("indices without a palette")  # Pillow makes them transparent, or fails
         case "P" | "PA" if image.has_transparency_data:
             rgba = image.convert("RGBA")
             return rgba.convert("RGB"), rgba.getchannel("A")

@@ -217,10 +217,11 @@ class PhotoPipeline:
             async with room_left:
                 return await work(item)
 
+        tasks: list[asyncio.Task[ResultT]] = []
         failure: ServiceError | None = None
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(work_in_turn(item)) for item in items]
+                tasks.extend(group.create_task(work_in_turn(item)) for item in items)
         except* ServiceError as errors:
             failure = _first_of(errors)
         if failure is not None:  # raised in the block above it could come out in a group

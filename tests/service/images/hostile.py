@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from tests.service.images.png_writer import GREY, MAGIC, RGB, RGBA, chunk, write_png
+from tests.service.images.png_writer import GREY, MAGIC, PALETTE, RGB, RGBA, chunk, write_png
 from tests.service.support import as_file, noise
 
 SIDE = 64
@@ -133,6 +133,12 @@ def lying_headers() -> Iterator[Hostile]:
         header = struct.pack(">IIBBBBB", SIDE, SIDE, depth, colour, 0, 0, 0)
         lying = data[:8] + chunk(b"IHDR", header) + data[33:]
         yield Hostile(f"png with {depth} bits of colour type {colour}", lying)
+    indices = np.zeros((SIDE, SIDE, 1), np.uint8)
+    for bits in (1, 2, 4, 8):
+        yield Hostile(f"png of {bits} bits without its palette", write_png(indices, PALETTE, bits))
+        clear = chunk(b"tRNS", b"\0")
+        lying = write_png(indices, PALETTE, bits, extra=clear)
+        yield Hostile(f"png of {bits} bits and alpha without its palette", lying)
     second = png_that_says(5000, 5000)[8:33]
     yield Hostile("png with a second, larger header", data[:33] + second + data[33:])
     yield Hostile("png with a wrong checksum", data[:60] + b"\x55" + data[61:])
