@@ -5,7 +5,6 @@ is named, add their sums to it. The images of a pair are read by themselves: the
 """
 
 import asyncio
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,6 +29,9 @@ from service.errors import ImageError, NoFaceError, ServiceError
 from service.pair_sets import AddedPairs, Addition, IdempotencyKey, PairSetStore, SetClassifier
 
 _SIDES = ("original", "super_resolved")
+
+Pixels = tuple[tuple[int, ...], bytes]
+"""An image's shape and samples, by which equal ones are known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,19 +185,17 @@ class _RequestReader:
         self._group = group
         self._deadline = deadline
         self._times = times
-        self._readings: dict[bytes, asyncio.Task[EmotionReading | ServiceError]] = {}
+        self._readings: dict[Pixels, asyncio.Task[EmotionReading | ServiceError]] = {}
 
     async def read_file(self, data: bytes) -> EmotionReading | ServiceError:
         try:
             image = await self._room.decode(data, self._times)
         except ServiceError as error:
             return error
-        pixels = hashlib.sha256(f"{image.rgb.shape}".encode())
-        pixels.update(image.rgb.tobytes())
-        key = pixels.digest()
-        if key not in self._readings:
-            self._readings[key] = self._group.create_task(self._read_pixels(image.rgb))
-        return await self._readings[key]
+        pixels = (image.rgb.shape, image.rgb.tobytes())
+        if pixels not in self._readings:
+            self._readings[pixels] = self._group.create_task(self._read_pixels(image.rgb))
+        return await self._readings[pixels]
 
     async def _read_pixels(self, rgb: RgbImage) -> EmotionReading | ServiceError:
         try:
@@ -221,14 +221,15 @@ def compare_readings(
             for original, result in zip(originals, super_resolved, strict=True)
         ],
         result=emotion_consistency(*rows),
-        interval=bootstrap_interval(*rows),
+        # One pair has none, which it would take two more checks of the rows to say.
+        interval=bootstrap_interval(*rows) if len(originals) > 1 else None,
     )
 
 
 def _landmark_distance(original: EmotionReading, result: EmotionReading) -> float | None:
     if original.is_fallback or result.is_fallback:
         return None
-    return float(normalised_mean_error(result.landmarks[None], original.landmarks[None]))
+    return float(normalised_mean_error(result.landmarks[None], original.landmarks[None])[0])
 
 
 def _rows(readings: Sequence[EmotionReading]) -> Probabilities:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
-import torch
 
 from model_store.emotion.classifier import EMOTIONS
 from model_store.emotion.recoverability import AgreementCalibration
@@ -77,7 +76,7 @@ def emotion_reading(
     """A reading of some probabilities (the last ones 0), its landmarks a face moved sideways."""
     row = np.zeros(len(EMOTIONS))
     row[: len(probabilities)] = probabilities
-    landmarks = torch.full((478, 3), 0.5)
+    landmarks = np.full((478, 3), 0.5, np.float32)
     landmarks[33, 0], landmarks[263, 0] = 0.3, 0.7  # outer corners of the eyes
     landmarks[:, 0] += landmark_shift
     return EmotionReading(

@@ -18,6 +18,9 @@ def run(settings: Settings) -> int:
     # Until the server has handlers of its own, which imports and loading precede by seconds, there
     # is nothing to finish: a stop is a clean end.
     signal.signal(signal.SIGTERM, lambda number, frame: os._exit(0))
+    # NumPy's threads spin for milliseconds after a product that they shared, on the networks'
+    # cores. The variable is read as it is imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from service.logs import configure_logging
     from service.server import serve
 

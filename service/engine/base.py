@@ -6,7 +6,6 @@ from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
 
 from model_store.emotion.recoverability import AgreementCalibration
 from model_store.faces.detector import FaceProposal, Judgement
@@ -83,13 +82,13 @@ class EmotionReading:
 
     Attributes:
         probabilities: (7,) float64 in the order of EMOTIONS; they sum to 1.
-        landmarks: (478, 3) float32 on the CPU; x, y in [0, 1] of the image as padded to a square.
+        landmarks: (478, 3) float32; x, y in [0, 1] of the image as padded to a square.
         landmark_confidence: in [0, 1].
         is_fallback: the confidence is too low; the image was aligned by the mean face.
     """
 
     probabilities: npt.NDArray[np.float64]
-    landmarks: Tensor
+    landmarks: npt.NDArray[np.float32]
     landmark_confidence: float
     is_fallback: bool
 

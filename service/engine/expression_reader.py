@@ -54,7 +54,7 @@ class ExpressionReader:
         probabilities = self._classifier.probabilities(crops)
         rows = probabilities.double().cpu().numpy()
         is_finite = torch.isfinite(probabilities).all(1).tolist()
-        landmarks, confidences = chosen.landmarks.cpu(), chosen.confidence.tolist()
+        landmarks, confidences = chosen.landmarks.cpu().numpy(), chosen.confidence.tolist()
         return [
             EmotionReading(
                 probabilities=rows[index],

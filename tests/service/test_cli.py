@@ -212,6 +212,23 @@ def test_alpha_of_the_input_is_kept(tmp_path: Path) -> None:
     assert (np.asarray(opened(out))[..., 3] == 40).all()
 
 
+def test_serving_computes_no_numpy_product_on_several_cores() -> None:
+    code = """
+import sys, time, types, service.cli
+def serve(settings):
+    import numpy
+    rows = numpy.ones((2000, 200))
+    wall, processor = time.perf_counter(), time.process_time()
+    for _ in range(10):
+        rows @ rows.T
+    return int(time.process_time() - processor > 1.2 * (time.perf_counter() - wall))
+sys.modules["service.server"] = types.SimpleNamespace(serve=serve)
+sys.exit(service.cli.main(["serve"]))
+"""
+    ended = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
 def test_commands_that_need_no_model_load_no_torch() -> None:
     code = (
         "import sys; from service.cli import main; main(['settings']); "

@@ -17,6 +17,7 @@ def test_landmark_error_is_in_interocular_distances() -> None:
     moved[..., 1] += 0.04
     moved[..., 2] += 9  # depth does not count
     assert normalised_mean_error(moved, truth).item() == pytest.approx(0.1, abs=1e-5)
+    assert normalised_mean_error(moved.numpy(), truth.numpy()) == pytest.approx([0.1], abs=1e-5)
 
 
 def test_landmark_error_of_a_region_counts_its_nodes_alone() -> None:
