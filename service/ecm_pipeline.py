@@ -8,6 +8,7 @@ import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -21,17 +22,16 @@ from model_store.emotion.ecm import (
     emotion_consistency,
     pair_measures,
 )
-from model_store.image_tensor import RgbImage
 from model_store.landmarks.distance import normalised_mean_error
 from service.engine.base import EmotionReading, ServedVersion
 from service.engine_room import EngineRoom, StageTimes
 from service.errors import ImageError, NoFaceError, ServiceError
+from service.images import DecodedImage
 from service.pair_sets import AddedPairs, Addition, IdempotencyKey, PairSetStore, SetClassifier
 
 _SIDES = ("original", "super_resolved")
 
-Pixels = tuple[tuple[int, ...], bytes]
-"""An image's shape and samples, by which equal ones are known."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,17 +99,13 @@ class EcmPipeline:
             CapacityError: overloaded, stopping, or the deadline passed.
         """
         classifier = self.require_classifier()
-        sides = (order.originals, order.super_resolved)
-        async with (
-            self._room.admitted(sum(map(len, sides)), deadline=order.deadline),
-            asyncio.TaskGroup() as group,
-        ):
-            reader = _RequestReader(self._room, group, deadline=order.deadline, times=times)
-            tasks = [
-                [group.create_task(reader.read_file(data)) for data in files] for files in sides
-            ]
-        outcomes = [[task.result() for task in side] for side in tasks]
-        originals, super_resolved = self._readings(outcomes)
+        files = [*order.originals, *order.super_resolved]
+        async with self._room.admitted(len(files), deadline=order.deadline):
+            images = _all_of(DecodedImage, await self._room.decode_all(files, times))
+            outcomes = await self._read(images, deadline=order.deadline, times=times)
+        readings = _all_of(EmotionReading, outcomes)
+        self._require_faces(readings)
+        originals, super_resolved = _sides_of(readings)
         if len(originals) == 1:
             # Without an interval it takes less time than the way to a thread and back.
             return compare_readings(classifier, originals, super_resolved)
@@ -133,35 +129,32 @@ class EcmPipeline:
         )
         return await self.sets.add(owner, name, addition)
 
-    def _readings(
-        self, outcomes: Sequence[Sequence[EmotionReading | ServiceError]]
-    ) -> list[list[EmotionReading]]:
-        """Both sides' readings, if all of them are.
+    async def _read(
+        self, images: Sequence[DecodedImage], *, deadline: float, times: StageTimes
+    ) -> list[EmotionReading | ServiceError]:
+        """Read images, equal ones once.
 
-        Raises:
-            CapacityError: an image could not be read now.
-            ImageError: the first image that cannot be read, or all that show no face.
+        Read in two batches, the same pixels would differ by rounding, and have a metric of it where
+        there is none.
         """
-        placed = [
-            (_place(side, index, count=len(found)), outcome)
-            for side, found in zip(_SIDES, outcomes, strict=True)
-            for index, outcome in enumerate(found)
-        ]
-        for _, outcome in placed:
-            if isinstance(outcome, ServiceError) and not isinstance(outcome, ImageError):
-                raise outcome
-        for place, outcome in placed:
-            if isinstance(outcome, ImageError):
-                raise type(outcome)(f"{place}: {outcome}") from outcome
-        self._require_faces(placed)
-        return [[o for o in found if isinstance(o, EmotionReading)] for found in outcomes]
 
-    def _require_faces(self, placed: Sequence[tuple[str, EmotionReading | ServiceError]]) -> None:
+        async def read(image: DecodedImage) -> EmotionReading | ServiceError:
+            try:
+                return await self._room.read_emotion(image.rgb, deadline=deadline, times=times)
+            except ServiceError as error:
+                return error
+
+        pixels = [(image.rgb.shape, image.rgb.tobytes()) for image in images]
+        distinct = dict(zip(pixels, images, strict=True))
+        async with asyncio.TaskGroup() as group:
+            tasks = {key: group.create_task(read(image)) for key, image in distinct.items()}
+        return [tasks[key].result() for key in pixels]
+
+    def _require_faces(self, readings: Sequence[EmotionReading]) -> None:
         faceless = [
-            f"{place} (confidence {outcome.landmark_confidence:.3f})"
-            for place, outcome in placed
-            if isinstance(outcome, EmotionReading)
-            and outcome.landmark_confidence < self._min_face_confidence
+            f"{_place(index, len(readings))} (confidence {reading.landmark_confidence:.3f})"
+            for index, reading in enumerate(readings)
+            if reading.landmark_confidence < self._min_face_confidence
         ]
         if faceless:
             raise NoFaceError(
@@ -169,39 +162,6 @@ class EcmPipeline:
                 f"{self._min_face_confidence:g}: send upright crops of one face each, and leave "
                 "the pair out if there is none"
             )
-
-
-class _RequestReader:
-    """Reads the images of one request, equal ones once.
-
-    Read in two batches, the same pixels would differ by rounding, and have a metric of it where
-    there is none.
-    """
-
-    def __init__(
-        self, room: EngineRoom, group: asyncio.TaskGroup, *, deadline: float, times: StageTimes
-    ) -> None:
-        self._room = room
-        self._group = group
-        self._deadline = deadline
-        self._times = times
-        self._readings: dict[Pixels, asyncio.Task[EmotionReading | ServiceError]] = {}
-
-    async def read_file(self, data: bytes) -> EmotionReading | ServiceError:
-        try:
-            image = await self._room.decode(data, self._times)
-        except ServiceError as error:
-            return error
-        pixels = (image.rgb.shape, image.rgb.tobytes())
-        if pixels not in self._readings:
-            self._readings[pixels] = self._group.create_task(self._read_pixels(image.rgb))
-        return await self._readings[pixels]
-
-    async def _read_pixels(self, rgb: RgbImage) -> EmotionReading | ServiceError:
-        try:
-            return await self._room.read_emotion(rgb, deadline=self._deadline, times=self._times)
-        except ServiceError as error:
-            return error
 
 
 def compare_readings(
@@ -237,6 +197,35 @@ def _rows(readings: Sequence[EmotionReading]) -> Probabilities:
     return np.stack([reading.probabilities for reading in readings])
 
 
-def _place(side: str, index: int, *, count: int) -> str:
-    """How a message names an image: "original", or "original 3" of several, from 0 as in JSON."""
-    return side if count == 1 else f"{side} {index}"
+def _all_of(kind: type[T], outcomes: Sequence[T | ServiceError]) -> list[T]:
+    """What came of both sides' images, the originals first, if all went well.
+
+    Raises:
+        ImageError: the first image that cannot be read; the message says which.
+        ServiceError: another error, which concerns no one image, before any of these.
+    """
+    errors = [
+        (index, outcome)
+        for index, outcome in enumerate(outcomes)
+        if isinstance(outcome, ServiceError)
+    ]
+    for _, error in errors:
+        if not isinstance(error, ImageError):
+            raise error
+    for index, error in errors:
+        raise type(error)(f"{_place(index, len(outcomes))}: {error}") from error
+    return [outcome for outcome in outcomes if isinstance(outcome, kind)]
+
+
+def _sides_of(both: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
+    return both[: len(both) // 2], both[len(both) // 2 :]
+
+
+def _place(index: int, count: int) -> str:
+    """How a message names one of both sides' images: "original", or "original 3" of several.
+
+    They are counted from 0, as in JSON.
+    """
+    num_pairs = count // 2
+    side = _SIDES[index // num_pairs]
+    return side if num_pairs == 1 else f"{side} {index % num_pairs}"

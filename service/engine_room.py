@@ -164,6 +164,15 @@ class EngineRoom:
         times.record("decode", self._clock() - started_at)
         return image
 
+    async def decode_all(
+        self, files: Sequence[bytes], times: StageTimes
+    ) -> list[DecodedImage | ServiceError]:
+        """Decode several files, or say why one cannot be; see `decode_image`."""
+        started_at = self._clock()
+        images = await self._codec.decode_all(files)
+        times.record("decode", self._clock() - started_at)
+        return images
+
     async def decode_photo(self, data: bytes, times: StageTimes) -> DecodedImage:
         """See `decode_image`; within the bounds of whole photos."""
         started_at = self._clock()

@@ -38,5 +38,7 @@ def interocular_distance(landmarks: ArrayT) -> ArrayT:
 
 def _lengths(vectors: ArrayT) -> ArrayT:
     """(..., 2) -> (...)."""
-    squares: ArrayT = (vectors * vectors).sum(-1)
-    return squares**0.5
+    squares = vectors * vectors
+    # Not sum(-1), which NumPy takes five times as long for.
+    length: ArrayT = (squares[..., 0] + squares[..., 1]) ** 0.5
+    return length

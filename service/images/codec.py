@@ -8,6 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 from model_store.image_tensor import RgbImage
+from service.errors import ServiceError
 from service.images.decode import AlphaMask, DecodedImage, ImageLimits, decode_image
 from service.images.encode import MediaType, encode_image
 from service.images.header import read_header
@@ -43,6 +44,12 @@ class ImageCodec:
             return decode_image(data, self._limits)
         return await self._run(lambda: decode_image(data, self._limits))
 
+    async def decode_all(self, files: Sequence[bytes]) -> list[DecodedImage | ServiceError]:
+        """Decode several files, or say why one cannot be, each thread once for its share."""
+        if all(map(self._is_done_at_once, files)):
+            return [self._decoded(data) for data in files]
+        return await self.compute_each(self._decoded, files)
+
     async def decode_photo(self, data: bytes) -> DecodedImage:
         """See `decode_image`."""
         return await self._run(lambda: decode_image(data, self._photo_limits))
@@ -73,6 +80,18 @@ class ImageCodec:
     def close(self) -> None:
         """Wait for what runs and end the threads."""
         self._threads.shutdown(cancel_futures=True)
+
+    def _decoded(self, data: bytes) -> DecodedImage | ServiceError:
+        try:
+            return decode_image(data, self._limits)
+        except ServiceError as error:
+            return error
+
+    def _is_done_at_once(self, data: bytes) -> bool:
+        try:
+            return is_small_file(data)
+        except ServiceError:
+            return True  # to be refused
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
