@@ -142,6 +142,9 @@ def service_error_response(request: Request, error: ServiceError) -> Response:
         response.headers["Retry-After"] = str(error.retry_after_seconds)
     elif response.status_code == 503:
         response.headers["Retry-After"] = str(_RETRY_AFTER_UNREADY_SECONDS)
+    # Of an error that was kept and raised later the traceback holds a frame that holds the error: a
+    # cycle, and in it the whole request with its image, until the garbage collector comes by.
+    error.__traceback__ = None
     return response
 
 

@@ -122,6 +122,10 @@ class DynamicBatcher(Generic[ItemT, ResultT]):
                 self._observer.item_dropped("cancelled")
                 self._queue_has_changed()
             raise
+        finally:
+            # An error's traceback holds this frame, and the future holds the error: a cycle, which
+            # only the garbage collector would end.
+            del entry
 
     def hold(self, *, until_queued: int) -> None:
         """Form no batch before `until_queued` items wait; makes the batches of a test certain."""

@@ -1,8 +1,9 @@
 """Images as files, and an application under test with its lifespan running."""
 
+import gc
 import io
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import httpx
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 from model_store.image_tensor import RgbImage
 from service.app import create_app
 from service.engine.base import Engine
+from service.errors import ServiceError
 from service.settings import Settings
 
 URN = "urn:affectsr:problem:"
@@ -55,6 +57,23 @@ async def running(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 async def client_of(settings: Settings, engine: Engine) -> AsyncIterator[httpx.AsyncClient]:
     async with running(create_app(settings, engine=engine)) as client:
         yield client
+
+
+@contextmanager
+def assert_nothing_is_left_to_the_collector() -> Iterator[None]:
+    """Fail if a request's error, and so the request with its image, is left in a cycle."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        left = [found for found in gc.garbage if isinstance(found, ServiceError)]
+        assert [f"{type(error).__name__}: {error}" for error in left] == []
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
 
 
 async def post_image(

@@ -11,6 +11,7 @@ from tests.fakes import NearestEngine
 from tests.service.images.hostile import png_that_says
 from tests.service.support import (
     as_file,
+    assert_nothing_is_left_to_the_collector,
     assert_problem,
     client_of,
     form_files,
@@ -33,7 +34,8 @@ async def client(engine: NearestEngine) -> AsyncIterator[httpx.AsyncClient]:
         max_request_timeout_ms=60_000,
     )
     async with client_of(settings, engine) as client:
-        yield client
+        with assert_nothing_is_left_to_the_collector():
+            yield client
         response = await post_image(client, as_file(noise()))
         assert response.status_code == 200
 

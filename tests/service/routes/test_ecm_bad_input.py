@@ -9,7 +9,14 @@ from service.errors import ItemFailedError
 from service.settings import Settings
 from tests.fakes import NearestEngine, emotion_reading, served_classifier
 from tests.service.routes.test_ecm import form, post_pairs
-from tests.service.support import as_file, assert_problem, client_of, noise, plain
+from tests.service.support import (
+    as_file,
+    assert_nothing_is_left_to_the_collector,
+    assert_problem,
+    client_of,
+    noise,
+    plain,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -28,7 +35,8 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
         codec_threads=1, max_body_bytes=200_000, max_image_bytes=100_000, max_images_per_request=6
     )
     async with client_of(settings, engine) as client:
-        yield client
+        with assert_nothing_is_left_to_the_collector():
+            yield client
         assert (await post_pairs(client, (10, 30))).status_code == 200
 
 
