@@ -3,10 +3,10 @@
     python -m tests.bench.bench_photo [--rounds 9] [--faces 10] [--scale 4 8] [--skip-memory]
 
 The faces are the sample face, with the room around each that people in a group have; lone crops are
-sent at once, so that both fill the same batches. They take turns, and medians are told; the rate is
-the median of each round's own, as a machine's pace changes from round to round. Memory is
-that of a process of its own, which serves one photo of 4000 x 3000 px with `factor=2` after it has
-served a small one.
+sent at once, so that both fill the same batches; first as both are by default, with their
+expressions read, then without. They take turns, and medians are told; the rate is the median of
+each round's own, as a machine's pace changes from round to round. Memory is that of a process of its
+own, which serves one photo of 4000 x 3000 px with `factor=2` after it has served a small one.
 """
 
 import argparse
@@ -58,11 +58,17 @@ async def _compare(rounds: int, num_faces: int, scales: Sequence[int]) -> None:
     settings = Settings()
     async with _open_room(settings) as room:
         for scale in scales:
-            await _compare_scale(room, settings, rounds, num_faces, scale)
+            for wants_readout in (True, False):
+                await _compare_scale(room, settings, rounds, num_faces, scale, wants_readout)
 
 
 async def _compare_scale(
-    room: EngineRoom, settings: Settings, rounds: int, num_faces: int, scale: int
+    room: EngineRoom,
+    settings: Settings,
+    rounds: int,
+    num_faces: int,
+    scale: int,
+    wants_readout: bool,
 ) -> None:
     side_px = _SIDE_PX[scale]
     photo = _as_png(_draw_photo(num_faces, side_px, size=_photo_size(side_px)))
@@ -75,19 +81,24 @@ async def _compare_scale(
     for number in range(rounds + 1):
         times = StageTimes()
         started_at = time.perf_counter()
-        result = await photos.upscale(_photo_order(photo, scale), times)
+        result = await photos.upscale(_photo_order(photo, scale, wants_readout), times)
         photo_taken = time.perf_counter() - started_at
         assert isinstance(result, PhotoFile)
         num_upscaled = sum(face.action == "upscaled" for face in result.fields.faces)
         started_at = time.perf_counter()
-        await crops.upscale(_crops_order([crop] * num_upscaled, scale), StageTimes())
+        order = _crops_order([crop] * num_upscaled, scale, wants_readout)
+        await crops.upscale(order, StageTimes())
         if number > 0:  # the first warms up
             photo_seconds.append(photo_taken)
             crop_seconds.append(time.perf_counter() - started_at)
             stages.append(times.seconds)
     taken, alone = statistics.median(photo_seconds), statistics.median(crop_seconds)
     width, height = _photo_size(side_px)
-    print(f"x{scale}: a photo of {width} x {height} px, {num_upscaled} of {num_faces} faces found")
+    read = "read" if wants_readout else "left unread"
+    print(
+        f"x{scale}, expressions {read}: a photo of {width} x {height} px, "
+        f"{num_upscaled} of {num_faces} faces found"
+    )
     print(f"  photo {taken * 1000:.0f} ms, {num_upscaled} lone crops {alone * 1000:.0f} ms")
     rate = statistics.median(
         crops / photo for crops, photo in zip(crop_seconds, photo_seconds, strict=True)
@@ -135,13 +146,15 @@ def _photo_size(side_px: int) -> tuple[int, int]:
     return 16 * side_px, 8 * side_px
 
 
-def _photo_order(photo: bytes, scale: int) -> PhotoOrder:
-    return PhotoOrder(image=photo, scale=scale, media_type="image/jpeg", wants_readout=False)
+def _photo_order(photo: bytes, scale: int, wants_readout: bool) -> PhotoOrder:
+    return PhotoOrder(
+        image=photo, scale=scale, media_type="image/jpeg", wants_readout=wants_readout
+    )
 
 
-def _crops_order(crops: Sequence[bytes], scale: int) -> UpscaleOrder:
+def _crops_order(crops: Sequence[bytes], scale: int, wants_readout: bool) -> UpscaleOrder:
     return UpscaleOrder(
-        images=crops, scale=scale, model=None, media_type="image/jpeg", wants_readout=False
+        images=crops, scale=scale, model=None, media_type="image/jpeg", wants_readout=wants_readout
     )
 
 
