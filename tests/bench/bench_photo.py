@@ -5,8 +5,8 @@
 The faces are the sample face, with the room around each that people in a group have; lone crops are
 sent at once, so that both fill the same batches; first as both are by default, with their
 expressions read, then without. They take turns, and medians are told; the rate is the median of
-each round's own, as a machine's pace changes from round to round. Memory is that of a process of its
-own, which serves one photo of 4000 x 3000 px with `factor=2` after it has served a small one.
+each round's own, as a machine's pace changes from round to round. Memory is that of a process of
+its own, which serves one photo of 4000 x 3000 px with `factor=2` after it has served a small one.
 """
 
 import argparse
