@@ -25,7 +25,7 @@ from service.engine.expression_reader import ExpressionReader
 from service.engine.face_finder import FaceFinder
 from service.engine.grid import GridPlacement, faces_on_grid
 from service.engine.upscaling import BatchUpscaler, UpscaledBatch
-from service.engine.warm_up import WarmUp, batch_sizes
+from service.engine.warm_up import WarmUp, warming_sizes
 from service.errors import ItemFailedError, ServiceError
 
 
@@ -73,13 +73,13 @@ class DeviceEngine:
         self._face_finder = face_finder
 
     def warm_up(self) -> None:
-        """Run batches of 1, 2, 4, ... faces through every network, but of sizes that have run.
+        """Run batches of 1, 4, 16, ... faces through every network, but of sizes that have run.
 
         Raises:
             StartupError: one of them does not fit the memory; the message says what to change.
         """
         warm_up = WarmUp(self._memory_limit_bytes)
-        sizes = batch_sizes(self._max_batch_size)
+        sizes = warming_sizes(self._max_batch_size)
         for model in self.models:
             face = np.full((model.lr_size_px, model.lr_size_px, 3), 128, dtype=np.uint8)
             warm_up.run(
@@ -93,7 +93,7 @@ class DeviceEngine:
             reader = self._reader.served.reference
             warm_up.run(
                 reader,
-                self._not_run(reader, batch_sizes(2 * self._max_batch_size)),
+                self._not_run(reader, warming_sizes(2 * self._max_batch_size)),
                 lambda size: self.read_emotions([face] * size),
             )
 

@@ -84,4 +84,22 @@ def _remedy(size: int) -> str:
 
 def batch_sizes(most: int) -> list[int]:
     """1, 2, 4, ... and the most itself."""
-    return sorted({most, *(2**power for power in range(most.bit_length()))})
+    return _powers(2, most)
+
+
+def warming_sizes(most: int) -> list[int]:
+    """1, 4, 16, ... and the most itself.
+
+    Once a larger batch has run, the first of a smaller size takes hardly longer than the next: what
+    takes time is the memory, which is there then.
+    """
+    return _powers(4, most)
+
+
+def _powers(base: int, most: int) -> list[int]:
+    powers = {most}
+    power = 1
+    while power < most:
+        powers.add(power)
+        power *= base
+    return sorted(powers)

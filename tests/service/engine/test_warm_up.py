@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from service.engine.memory_limit import ProcessMemory
-from service.engine.warm_up import WarmUp, batch_sizes
+from service.engine.warm_up import WarmUp, batch_sizes, warming_sizes
 from service.errors import DeviceMemoryError, StartupError
 
 MIB = 2**20
@@ -33,6 +33,13 @@ class Memory:
 )
 def test_batch_sizes_double_up_to_the_most(most: int, expected: list[int]) -> None:
     assert batch_sizes(most) == expected
+
+
+@pytest.mark.parametrize(
+    ("most", "expected"), [(1, [1]), (3, [1, 3]), (4, [1, 4]), (8, [1, 4, 8]), (64, [1, 4, 16, 64])]
+)
+def test_warming_sizes_grow_fourfold_up_to_the_most(most: int, expected: list[int]) -> None:
+    assert warming_sizes(most) == expected
 
 
 def test_batch_that_would_exceed_the_limit_is_not_run() -> None:
