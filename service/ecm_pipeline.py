@@ -212,7 +212,8 @@ def _all_of(kind: type[T], outcomes: Sequence[T | ServiceError]) -> list[T]:
     for _, error in errors:
         if not isinstance(error, ImageError):
             raise error
-    for index, error in errors:
+    if errors:
+        index, error = errors[0]
         raise type(error)(f"{_place(index, len(outcomes))}: {error}") from error
     return [outcome for outcome in outcomes if isinstance(outcome, kind)]
 

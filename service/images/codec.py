@@ -85,7 +85,8 @@ class ImageCodec:
         try:
             return decode_image(data, self._limits)
         except ServiceError as error:
-            return error
+            # Its frames lead back to the thread's, which holds it as a result: a cycle.
+            return error.with_traceback(None)
 
     def _is_done_at_once(self, data: bytes) -> bool:
         try:

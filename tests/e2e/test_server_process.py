@@ -78,7 +78,10 @@ def test_misused_server_goes_on_serving_and_ends_cleanly(serve: Serve) -> None:
     assert server.wait() == 0
     lines = [json.loads(line) for line in server.lines]
     loud = [line["message"] for line in lines if line["level"] in ("error", "warning")]
-    assert loud == ["Invalid HTTP request received."]
+    # A CPU without bfloat16 is told of first.
+    assert [told for told in loud if "passed over" not in told] == [
+        "Invalid HTTP request received."
+    ]
     states = [line["message"] for line in lines if line["message"].startswith("the service is ")]
     assert [message.removeprefix("the service is ") for message in states] == [
         "warm", "ready", "draining", "dead"
