@@ -45,12 +45,11 @@ from service.pair_sets import (
 )
 from service.settings import Settings
 from tests.bench.bench_service import Service, post_request
-from tests.conftest import ROOT
+from tests.bench.sample_face import sample_face
 from tests.redis_server import RedisServer, linked
 from tests.service.support import as_file
 
 _SIDE_PX = 128
-_SAMPLE = ROOT / "docs" / "samples" / "face_128px.png"
 _MAX_SHIFT_PX = 16
 _NUM_UPSCALED = 32
 _NUM_ADDITIONS = 300
@@ -167,8 +166,7 @@ def _upscalings(scale: int, readout: str) -> list[bytes]:
 
 def _face(side_px: int, *, seed: int) -> RgbImage:
     shift = divmod(seed, _MAX_SHIFT_PX)
-    with Image.open(_SAMPLE) as image:
-        face = Image.fromarray(np.roll(image.convert("RGB"), shift, axis=(0, 1)))
+    face = Image.fromarray(np.roll(sample_face(), shift, axis=(0, 1)))
     return np.asarray(face.resize((side_px, side_px), Image.Resampling.BICUBIC))
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tests.conftest import ROOT
+from tests.bench.sample_face import sample_face
 from tests.e2e.conftest import ServerProcess
 from tests.e2e.daemons import Callers, Send
 from tests.service.support import as_file
@@ -55,15 +55,11 @@ def send_to(query: str, body: bytes, content_type: str) -> Send:
     return lambda client: client.post(f"/v1/upscale?{query}", content=body, headers=headers)
 
 
-def sample_face() -> Image.Image:
-    return Image.open(ROOT / "docs/samples/face_128px.png").convert("RGB")
-
-
 def large_photo() -> bytes:
     """A smooth picture with ten faces of 44 px, as a JPEG."""
     coarse = np.random.default_rng(0).integers(60, 200, (6, 8, 3), dtype=np.uint8)
     photo = Image.fromarray(coarse).resize(_LARGE, Image.Resampling.BICUBIC)
-    face = sample_face().resize((200, 200), Image.Resampling.BICUBIC)
+    face = sample_face(200)
     for number in range(10):
         photo.paste(face, (300 + 700 * (number % 5), 300 + 1200 * (number // 5)))
     return as_file(photo, "JPEG")
@@ -88,7 +84,7 @@ def measure(address: str, process: Process, options: argparse.Namespace) -> None
     ready, highest = process.memory_mib()
     print(f"ready: {ready:.0f} MiB, {highest:.0f} MiB at its highest while it started")
     for scale in (4, 8):
-        crop = sample_face().resize((128 // scale, 128 // scale), Image.Resampling.BICUBIC)
+        crop = sample_face(128 // scale)
         send = send_to(f"scale={scale}", as_file(crop), "image/png")
         callers = Callers(address, send, number=_NUM_CALLERS, most=options.faces)
         report(process, f"faces at x{scale}", callers, answers=options.faces, seconds=_MOST_SECONDS)

@@ -31,6 +31,7 @@ from service.metrics import Metrics
 from service.photo import PhotoFile, PhotoOrder, PhotoPipeline
 from service.pipeline import UpscaleOrder, UpscalePipeline
 from service.settings import Settings
+from tests.bench.sample_face import sample_face
 from tests.conftest import ROOT
 
 _SIDE_PX = {4: 32, 8: 16}
@@ -72,7 +73,7 @@ async def _compare_scale(
 ) -> None:
     side_px = _SIDE_PX[scale]
     photo = _as_png(_draw_photo(num_faces, side_px, size=_photo_size(side_px)))
-    crop = _as_png(_sample_face(side_px))
+    crop = _as_png(sample_face(side_px))
     photo_seconds: list[float] = []
     crop_seconds: list[float] = []
     stages: list[dict[str, float]] = []
@@ -163,17 +164,12 @@ def _draw_photo(num_faces: int, side_px: int, *, size: tuple[int, int]) -> Image
     rng = np.random.default_rng(0)
     coarse = rng.integers(60, 200, (6, 8, 3), dtype=np.uint8)
     photo = Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
-    face = _sample_face(side_px)
+    face = sample_face(side_px)
     for number in range(num_faces):
         column, row = number % 5, number // 5
         left = (size[0] - 5 * side_px) // 6 * (column + 1) + column * side_px
         photo.paste(face, (left, side_px * (1 + 3 * row)))
     return photo
-
-
-def _sample_face(side_px: int) -> Image.Image:
-    face = Image.open(ROOT / "docs" / "samples" / "face_128px.png").convert("RGB")
-    return face.resize((side_px, side_px), Image.Resampling.BICUBIC)
 
 
 def _as_png(image: Image.Image) -> bytes:

@@ -31,7 +31,7 @@ from service.metrics import Metrics
 from service.settings import Settings
 from service.video.frames import VideoOptions
 from service.video.run import upscale_video
-from tests.conftest import ROOT
+from tests.bench.sample_face import sample_face
 from tests.service.photo.drawn import draw_photo, finding_engine
 from tests.service.video.clips import write_clip
 
@@ -79,7 +79,7 @@ def _with_faces(num_frames: int, num_faces: int) -> Iterator[RgbImage]:
     """Faces side by side that go right, on a smooth picture with a camera's noise."""
     rng = np.random.default_rng(0)
     coarse = Image.fromarray(rng.integers(60, 180, (5, 8, 3), dtype=np.uint8))
-    face = Image.open(ROOT / "docs" / "samples" / "face_128px.png").convert("RGB").resize((43, 43))
+    face = sample_face(43)
     for number in range(num_frames):
         frame = coarse.resize((640, 360), Image.Resampling.BICUBIC)
         for place in range(num_faces):
