@@ -187,12 +187,34 @@ def _compare(
         num_faces=len(faces),
         psnr_db=psnr_db([one.image.rgb for one in ours], expected.images),
         batch_levels=max(
-            int(np.abs(one.rgb.astype(int) - together.image.rgb).max())
+            _levels_between(one.rgb, together.image.rgb)
             for one, together in zip(alone, ours, strict=False)
         ),
         equal_readouts=equal_readouts,
         probability_shift=probability_shift,
     )
+
+
+def check_batch(engine: Engine, model: str, size: int) -> None:
+    """Compare a built-in face in a batch of its likes with it alone.
+
+    A size may be computed by a graph of its own, which `check_accuracy` has not seen.
+
+    Raises:
+        EngineUnavailableError: they differ, or the engine fails.
+    """
+    face, *_ = sample_faces()
+    alone = _of(UpscaledImage, engine.upscale(model, [face])[0])
+    if size == 1:
+        return
+    together = [_of(UpscaledImage, one) for one in engine.upscale(model, [face] * size)]
+    levels = max(_levels_between(alone.rgb, one.rgb) for one in together)
+    if levels > MAX_BATCH_LEVELS:
+        raise EngineUnavailableError(
+            f"a batch of {size} images moves a colour of {model} by {levels} levels; "
+            f"{MAX_BATCH_LEVELS} is the most. Set AFFECTSR_CPU_DTYPE to float32, or "
+            "AFFECTSR_ENGINE to torch"
+        )
 
 
 def sample_faces() -> list[RgbImage]:
@@ -203,6 +225,11 @@ def sample_faces() -> list[RgbImage]:
     with Image.open(_SAMPLE) as image:
         face: RgbImage = np.asarray(image.convert("RGB"))
     return [face, np.ascontiguousarray(face[:, ::-1]), face // 3, 255 - (255 - face) // 3]
+
+
+def _levels_between(one: RgbImage, other: RgbImage) -> int:
+    """The most that a colour differs, in levels of 255."""
+    return int(np.abs(one.astype(int) - other).max())
 
 
 def psnr_db(images: Sequence[RgbImage], references: Sequence[RgbImage]) -> float:

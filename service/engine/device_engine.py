@@ -12,6 +12,7 @@ from model_store.emotion.recoverability import AgreementCalibration
 from model_store.faces.detector import JUDGED_PX, Judgement
 from model_store.faces.pyramid import LARGEST_TILE
 from model_store.image_tensor import RgbImage
+from service.engine.accuracy import check_batch
 from service.engine.base import (
     EmotionReading,
     EngineDescription,
@@ -77,15 +78,15 @@ class DeviceEngine:
 
         Raises:
             StartupError: one of them does not fit the memory; the message says what to change.
+            EngineUnavailableError: a face comes out otherwise in one of them than alone.
         """
         warm_up = WarmUp(self._memory_limit_bytes)
         sizes = warming_sizes(self._max_batch_size)
         for model in self.models:
-            face = np.full((model.lr_size_px, model.lr_size_px, 3), 128, dtype=np.uint8)
             warm_up.run(
                 model.reference,
                 self._not_run(model.reference, sizes),
-                partial(self._upscale_copies, model, face),
+                partial(check_batch, self, model.reference),
             )
         if self._reader is not None:
             # A readout takes two images for each that is upscaled.
@@ -108,9 +109,6 @@ class DeviceEngine:
 
     def _not_run(self, reference: str, sizes: Sequence[int]) -> list[int]:
         return [size for size in sizes if size not in self._sizes_run[reference]]
-
-    def _upscale_copies(self, model: ServedModel, face: RgbImage, num_copies: int) -> None:
-        self.upscale(model.reference, [face] * num_copies)
 
     def upscale(
         self, reference: str, images: Sequence[RgbImage]

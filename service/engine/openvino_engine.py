@@ -1,6 +1,7 @@
 """The engine on OpenVINO: the same networks, computed on a CPU in about half of PyTorch's time."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 
 import numpy as np
 import numpy.typing as npt
@@ -9,17 +10,21 @@ from torch import Tensor, nn
 
 from model_store.architectures import Classifier, needs_landmarks
 from model_store.emotion.classifier import CROP_PX
+from model_store.faces.detector import FaceDetector
 from model_store.landmarks.fallback import LandmarkPredictor
 from model_store.landmarks.landmarker import Landmarker, LandmarkPrediction
 from model_store.landmarks.topology import LANDMARK_COUNT
-from service.engine.base import EngineDescription
+from service.engine.base import EngineDescription, ServedVersion
 from service.engine.device_engine import DeviceEngine
 from service.engine.expression_reader import ExpressionReader
+from service.engine.face_finder import FaceFinder
 from service.engine.landmark_finders import LandmarkFinder
 from service.engine.loaded_models import LoadedModels
-from service.engine.openvino_faces import openvino_face_finder
-from service.engine.openvino_runtime import Conversion, Dtype, OpenVinoGraph, OpenVinoRuntime
+from service.engine.openvino_faces import OpenVinoBlazeFace, order_detector
+from service.engine.openvino_graphs import BatchGraphs, OpenVinoGraph
+from service.engine.openvino_runtime import Conversion, Dtype, GraphCompiler, OpenVinoRuntime
 from service.engine.upscaling import EightBitNetwork, LandmarkedUpscaler
+from service.engine.warm_up import batch_sizes
 from service.errors import EngineUnavailableError
 
 # Conversion follows the network's sizes and not its batch's; two, for one is easily taken as fixed.
@@ -47,7 +52,7 @@ def openvino_engine(
             computed in float32.
         min_confidence: below it expressions are read by the mean face.
         passed_over: see `EngineDescription`.
-        max_batch_size: the largest batch to warm up.
+        max_batch_size: the largest batch.
         memory_limit_bytes: that this process may use; None where no limit is known.
 
     Raises:
@@ -55,33 +60,63 @@ def openvino_engine(
     """
     if dtype == "bfloat16" and not runtime.has_bfloat16:
         raise EngineUnavailableError("this CPU does not compute in bfloat16")
-    landmarker = OpenVinoLandmarker(runtime, models, dtype="float32")
-    finder = open_finder(landmarker)
-    reader = None
-    if models.classifier is not None:
-        served, classifier = models.classifier
-        reader = ExpressionReader(
-            served,
-            OpenVinoClassifier(runtime, classifier, weights_sha256=served.weights_sha256),
-            landmarker,
-            min_confidence=min_confidence,
-            device=torch.device("cpu"),
+    with runtime.compiler() as compiler:
+        finding = landmarker_conversion(models)
+        landmarks = compiler.order(finding, dtype="float32")
+        networks = [
+            _order_batches(
+                compiler,
+                upscaler_conversion(models, index),
+                _graph_sizes(max_batch_size, dtype),
+                dtype=dtype,
+            )
+            for index in range(len(models.upscalers))
+        ]
+        # A readout takes two images for each that is upscaled.
+        classes = (
+            {}
+            if models.classifier is None
+            else _order_batches(
+                compiler,
+                classifier_conversion(*models.classifier),
+                batch_sizes(2 * max_batch_size),
+                dtype="float32",
+            )
         )
-    conversions = [upscaler_conversion(models, index) for index in range(len(models.upscalers))]
-    graphs = runtime.compile_all(conversions, dtype=dtype)
+        tiles = (
+            []
+            if models.detector is None
+            else order_detector(compiler, *models.detector, dtype=dtype)
+        )
+        # In bfloat16 half the time, and a crop that moves by a five-hundredth of its side at most.
+        judged = (
+            landmarks if dtype == "float32" or not tiles else compiler.order(finding, dtype=dtype)
+        )
+
+    mean_landmarks = models.landmarker.mean_landmarks
+    landmarker = OpenVinoLandmarker(landmarks.result(), mean_landmarks)
+    finder = open_finder(landmarker)
     engine = DeviceEngine(
         [
             (
                 model,
                 LandmarkedUpscaler(
-                    OpenVinoRun(graph),
+                    OpenVinoRun(_join(graphs)),
                     finder if needs_landmarks(network.config) else None,
                     device=torch.device("cpu"),
                 ),
             )
-            for (model, network), graph in zip(models.upscalers, graphs, strict=True)
+            for (model, network), graphs in zip(models.upscalers, networks, strict=True)
         ],
-        reader,
+        None
+        if models.classifier is None
+        else ExpressionReader(
+            models.classifier[0],
+            OpenVinoClassifier(_join(classes)),
+            landmarker,
+            min_confidence=min_confidence,
+            device=torch.device("cpu"),
+        ),
         models.calibrations,
         description=EngineDescription(
             name="openvino", device="cpu", dtype=dtype, passed_over=passed_over
@@ -91,12 +126,35 @@ def openvino_engine(
         on_close=finder.close,
     )
     if models.detector is not None:
-        # In bfloat16 half the time, and a crop that moves by a five-hundredth of its side at most.
-        judge = (
-            landmarker if dtype == "float32" else OpenVinoLandmarker(runtime, models, dtype=dtype)
+        judge = OpenVinoLandmarker(judged.result(), mean_landmarks)
+        blazeface = OpenVinoBlazeFace([graph.result() for graph in tiles])
+        engine.add_face_finder(
+            FaceFinder(
+                models.detector[0],
+                FaceDetector(blazeface.look_at, judge),
+                torch.device("cpu"),
+            )
         )
-        engine.add_face_finder(openvino_face_finder(runtime, models.detector, judge, dtype=dtype))
     return engine
+
+
+def _graph_sizes(most: int, dtype: Dtype) -> list[int]:
+    """Which batches of an upscaler have a graph: each costs start and memory."""
+    # OpenVINO sums a lone image's norms in another order than those of several, by a part for each
+    # thread. Over 120 norms in bfloat16 that moved colours by two levels, so there one is computed
+    # as two are.
+    least = 2 if dtype == "bfloat16" and most > 1 else 1
+    return sorted({least, most} | {size for size in (8, 32, 128) if least < size < most})
+
+
+def _order_batches(
+    compiler: GraphCompiler, conversion: Conversion, sizes: Sequence[int], *, dtype: Dtype
+) -> dict[int, Future[OpenVinoGraph]]:
+    return {size: compiler.order(conversion, dtype=dtype, batch_size=size) for size in sizes}
+
+
+def _join(graphs: Mapping[int, Future[OpenVinoGraph]]) -> BatchGraphs:
+    return BatchGraphs({size: graph.result() for size, graph in graphs.items()})
 
 
 def upscaler_conversion(models: LoadedModels, index: int) -> Conversion:
@@ -115,22 +173,22 @@ def upscaler_conversion(models: LoadedModels, index: int) -> Conversion:
 class OpenVinoRun:
     """A network that upscales; see `NetworkRun`."""
 
-    def __init__(self, graph: OpenVinoGraph) -> None:
-        self._graph = graph
+    def __init__(self, graphs: BatchGraphs) -> None:
+        self._graphs = graphs
 
     def __call__(
         self, lr: Tensor, landmarks: Tensor | None
     ) -> tuple[npt.NDArray[np.uint8], list[bool]]:
-        rgb, is_finite = self._graph.run(lr, *([] if landmarks is None else [landmarks]))
+        rgb, is_finite = self._graphs.run(lr, *([] if landmarks is None else [landmarks]))
         return rgb.astype(np.uint8, copy=False), is_finite.astype(bool).tolist()
 
 
 class OpenVinoLandmarker:
     """The Landmarker; see `LandmarkPredictor`."""
 
-    def __init__(self, runtime: OpenVinoRuntime, models: LoadedModels, *, dtype: Dtype) -> None:
-        self.mean_landmarks = models.landmarker.mean_landmarks
-        self._graph = runtime.compile(landmarker_conversion(models), dtype=dtype)
+    def __init__(self, graph: OpenVinoGraph, mean_landmarks: Tensor) -> None:
+        self.mean_landmarks = mean_landmarks
+        self._graph = graph
 
     def __call__(self, lr: Tensor) -> LandmarkPrediction:
         landmarks, logits = self._graph.run(Landmarker.to_grid(lr))
@@ -164,22 +222,22 @@ class _Outputs(nn.Module):
 class OpenVinoClassifier:
     """An expression classifier in float32; see `ExpressionClassifier`."""
 
-    def __init__(
-        self, runtime: OpenVinoRuntime, classifier: Classifier, *, weights_sha256: str
-    ) -> None:
-        self._graph = runtime.compile(
-            Conversion(
-                name="classifier",
-                network=_Probabilities(classifier).eval(),
-                examples=(torch.rand(_EXAMPLES, 3, CROP_PX, CROP_PX),),
-                weights_sha256=weights_sha256,
-            ),
-            dtype="float32",
-        )
+    def __init__(self, graphs: BatchGraphs) -> None:
+        self._graphs = graphs
 
     def probabilities(self, crops: Tensor) -> Tensor:
-        (probabilities,) = self._graph.run(crops)
+        (probabilities,) = self._graphs.run(crops)
         return torch.from_numpy(probabilities)
+
+
+def classifier_conversion(served: ServedVersion, classifier: Classifier) -> Conversion:
+    """From (N, 3, 112, 112) aligned faces to (N, 7) probabilities."""
+    return Conversion(
+        name="classifier",
+        network=_Probabilities(classifier).eval(),
+        examples=(torch.rand(_EXAMPLES, 3, CROP_PX, CROP_PX),),
+        weights_sha256=served.weights_sha256,
+    )
 
 
 class _Probabilities(nn.Module):

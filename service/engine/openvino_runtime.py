@@ -9,19 +9,20 @@ import io
 import logging
 import sys
 import threading
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-import numpy.typing as npt
 from torch import Tensor, nn
 
 from service.engine.graph_cache import GraphCache, digest_of_code
+from service.engine.openvino_graphs import OpenVinoGraph
+from service.engine.openvino_rewrites import rewrite
 from service.engine.tracing import trace
 from service.errors import EngineUnavailableError
 
@@ -34,6 +35,7 @@ Dtype = Literal["float32", "bfloat16"]
 
 _TELEMETRY = "openvino_telemetry"
 _DEVICE = "CPU"
+_ANY = -1
 _HINTS: dict[Dtype, str] = {"float32": "f32", "bfloat16": "bf16"}
 
 
@@ -56,22 +58,6 @@ class Conversion:
     free_dimensions: tuple[int, ...] = (0,)
 
 
-class OpenVinoGraph:
-    """A compiled network; used by one thread at a time."""
-
-    def __init__(self, compiled: "openvino.CompiledModel") -> None:
-        self._request = compiled.create_infer_request()
-        self._num_outputs = len(compiled.outputs)
-
-    def run(self, *inputs: Tensor) -> tuple[npt.NDArray[np.generic], ...]:
-        """Compute all outputs; they are the caller's, the next run leaves them alone."""
-        self._request.infer([value.contiguous().numpy() for value in inputs])
-        return tuple(
-            np.array(self._request.get_output_tensor(index).data)
-            for index in range(self._num_outputs)
-        )
-
-
 class OpenVinoRuntime:
     """Compiles networks for this machine's CPU."""
 
@@ -80,28 +66,39 @@ class OpenVinoRuntime:
         self._core = _open_core(self._openvino)
         self._num_threads = num_threads
         self._cache = cache
-        self._converting = threading.Lock()
 
     @property
     def has_bfloat16(self) -> bool:
         """Whether the CPU computes in it."""
         return "BF16" in self._core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
 
-    def compile_all(
-        self, conversions: Sequence[Conversion], *, dtype: Dtype
-    ) -> list[OpenVinoGraph]:
-        """Compile networks beside each other; see `compile`.
+    @contextmanager
+    def compiler(self) -> Iterator["GraphCompiler"]:
+        """What compiles graphs beside each other until the block ends, where all are done.
 
         What the cache holds is unpacked by one core each, which leaves the others idle.
         """
-        with ThreadPoolExecutor(self._num_threads) as compilers:
-            return list(compilers.map(lambda one: self.compile(one, dtype=dtype), conversions))
+        with ThreadPoolExecutor(self._num_threads) as threads:
+            yield GraphCompiler(self, threads)
 
-    def compile(self, conversion: Conversion, *, dtype: Dtype) -> OpenVinoGraph:
-        """Compile a network for one arithmetic, from the cache if it holds it.
+    def compile(
+        self,
+        conversion: Conversion,
+        network: Callable[[], "openvino.Model"],
+        *,
+        dtype: Dtype,
+        batch_size: int | None,
+    ) -> OpenVinoGraph:
+        """Compile a graph for this CPU, from the cache if that holds it.
+
+        Args:
+            conversion: of the network.
+            network: gives the converted network, which is then the graph's.
+            dtype: arithmetic.
+            batch_size: that the graph always has; None lets it take any.
 
         Raises:
-            EngineUnavailableError: it cannot be converted.
+            EngineUnavailableError: the network cannot be converted.
         """
         config = {
             "INFERENCE_PRECISION_HINT": _HINTS[dtype],
@@ -110,8 +107,10 @@ class OpenVinoRuntime:
             # Replicas on one machine would all be pinned to its first cores.
             "ENABLE_CPU_PINNING": False,
         }
+        name = "-".join(
+            [conversion.name, dtype, *([] if batch_size is None else [str(batch_size)])]
+        )
         key = self._key(conversion, dtype)
-        name = f"{conversion.name}-{dtype}"
         kept = None if self._cache is None else self._cache.read(name, key=key)
         if kept is not None:
             try:
@@ -119,8 +118,10 @@ class OpenVinoRuntime:
             except RuntimeError as error:
                 logger.warning("OpenVINO cannot read %s in its cache: %s", name, error)
         try:
-            with self._converting:  # PyTorch traces one network at a time
-                compiled = self._core.compile_model(self.convert(conversion), _DEVICE, config)
+            model = network()
+            if batch_size is not None:
+                model.reshape(self._shapes(model, conversion, batch_size))
+            compiled = self._core.compile_model(model, _DEVICE, config)
         except (RuntimeError, self._openvino.frontend.GeneralFailure) as error:
             raise EngineUnavailableError(
                 f"OpenVINO {self._openvino.__version__} cannot convert {conversion.name}: {error}"
@@ -140,13 +141,18 @@ class OpenVinoRuntime:
         traced = trace(conversion.network, conversion.examples)
         decoder = TorchScriptPythonDecoder(traced, example_input=conversion.examples)
         converted = frontend.convert(frontend.load(decoder))
-        converted.reshape(
-            {
-                port: self._openvino.PartialShape(_free(example.shape, conversion))
-                for port, example in zip(converted.inputs, conversion.examples, strict=True)
-            }
-        )
+        converted.reshape(self._shapes(converted, conversion))
+        rewrite(converted)
         return converted
+
+    def _shapes(
+        self, network: "openvino.Model", conversion: Conversion, batch_size: int = _ANY
+    ) -> "dict[openvino.Output, openvino.PartialShape]":
+        """The shapes of its inputs, for a batch of one size or of any."""
+        return {
+            port: self._openvino.PartialShape([batch_size, *_free(example.shape, conversion)[1:]])
+            for port, example in zip(network.inputs, conversion.examples, strict=True)
+        }
 
     def save(self, conversion: Conversion, out: Path) -> None:
         """Write a network in OpenVINO's own form: `out` and, beside it, its weights."""
@@ -159,7 +165,7 @@ class OpenVinoRuntime:
         return OpenVinoGraph(self._core.compile_model(path, _DEVICE, config))
 
     def _key(self, conversion: Conversion, dtype: Dtype) -> str:
-        """Names everything that a compiled graph depends on."""
+        """Names everything that a compiled graph depends on but its shapes."""
         parts = (
             conversion.weights_sha256,
             dtype,
@@ -171,10 +177,43 @@ class OpenVinoRuntime:
         return sha256("\n".join(parts).encode()).hexdigest()
 
 
+class GraphCompiler:
+    """Takes orders for graphs; made by `OpenVinoRuntime.compiler`.
+
+    A network is converted once for all of its graphs, and one after the other, which is all that
+    PyTorch's tracing bears.
+    """
+
+    def __init__(self, runtime: OpenVinoRuntime, threads: ThreadPoolExecutor) -> None:
+        self._runtime = runtime
+        self._threads = threads
+        self._networks: dict[Conversion, openvino.Model] = {}
+        self._converting = threading.Lock()
+
+    def order(
+        self, conversion: Conversion, *, dtype: Dtype, batch_size: int | None = None
+    ) -> "Future[OpenVinoGraph]":
+        """Order a graph; see `OpenVinoRuntime.compile`."""
+        return self._threads.submit(
+            self._runtime.compile,
+            conversion,
+            lambda: self._converted(conversion),
+            dtype=dtype,
+            batch_size=batch_size,
+        )
+
+    def _converted(self, conversion: Conversion) -> "openvino.Model":
+        """A copy of the converted network."""
+        with self._converting:
+            if conversion not in self._networks:
+                self._networks[conversion] = self._runtime.convert(conversion)
+            return self._networks[conversion].clone()
+
+
 def _free(shape: Sequence[int], conversion: Conversion) -> list[int]:
-    """An input's shape, -1 where any size is taken."""
+    """An input's shape, `_ANY` where any size is taken."""
     return [
-        -1 if dimension in conversion.free_dimensions else size
+        _ANY if dimension in conversion.free_dimensions else size
         for dimension, size in enumerate(shape)
     ]
 

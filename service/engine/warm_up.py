@@ -43,7 +43,8 @@ class WarmUp:
         """
         bytes_per_image = 0.0
         for size in sizes:
-            self._check(reference, size, bytes_per_image * size)
+            before = self._read_memory()
+            self._check(reference, size, bytes_per_image * size, before)
             reset_peak()
             try:
                 batch(size)
@@ -58,12 +59,14 @@ class WarmUp:
                     f"{_remedy(size)}"
                 )
             after = self._read_memory()
-            if after is not None:
-                # What the batch took and gave back grows with it; what it left behind does not.
-                bytes_per_image = max(0, after.peak - after.resident) / size
+            if before is not None and after is not None:
+                # With what the batch left behind: the next one may be computed by another graph,
+                # which has memory of its own.
+                bytes_per_image = max(0, after.peak - before.resident) / size
 
-    def _check(self, reference: str, size: int, batch_bytes: float) -> None:
-        before = self._read_memory()
+    def _check(
+        self, reference: str, size: int, batch_bytes: float, before: ProcessMemory | None
+    ) -> None:
         if before is None or self._limit_bytes is None:
             return
         needed = before.anonymous + batch_bytes
@@ -90,8 +93,9 @@ def batch_sizes(most: int) -> list[int]:
 def warming_sizes(most: int) -> list[int]:
     """1, 4, 16, ... and the most itself.
 
-    Once a larger batch has run, the first of a smaller size takes hardly longer than the next: what
-    takes time is the memory, which is there then.
+    OpenVINO has a graph for each of these; of what computes all sizes in one, the first batch of a
+    size between them takes hardly longer than the next: what takes time is the memory, which is
+    there then.
     """
     return _powers(4, most)
 

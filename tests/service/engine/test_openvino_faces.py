@@ -14,7 +14,7 @@ from model_store.landmarks.landmarker import Landmarker
 from model_store.store import ModelStore
 from service.engine.face_finder import FaceFinder
 from service.engine.graph_cache import GraphCache
-from service.engine.openvino_faces import openvino_face_finder
+from service.engine.openvino_faces import OpenVinoBlazeFace, order_detector
 from service.engine.openvino_runtime import OpenVinoRuntime
 from tests.fakes import served_detector
 
@@ -30,9 +30,11 @@ def networks() -> tuple[BlazeFace, Landmarker]:
 
 def open_finder(networks: tuple[BlazeFace, Landmarker], cache: Path) -> FaceFinder:
     runtime = OpenVinoRuntime(num_threads=1, cache=GraphCache(cache))
-    return openvino_face_finder(
-        runtime, (served_detector(), networks[0]), networks[1], dtype="float32"
-    )
+    with runtime.compiler() as compiler:
+        graphs = order_detector(compiler, served_detector(), networks[0], dtype="float32")
+    blazeface = OpenVinoBlazeFace([graph.result() for graph in graphs])
+    detector = FaceDetector(blazeface.look_at, networks[1])
+    return FaceFinder(served_detector(), detector, torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")

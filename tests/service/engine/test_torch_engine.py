@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -225,7 +226,23 @@ def test_sizes_that_have_run_are_not_warmed_up_again(
     engine.upscale("affectsrnet-x8@1", [noise()] * 4)
     monkeypatch.setattr(engine, "upscale", count)
     engine.warm_up()
-    assert sizes == [1, 8]
+    assert sizes == [1, 1, 8]  # beside each size the face alone, with which it is compared
+
+
+def test_batch_that_changes_its_faces_ends_the_warm_up(
+    store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(models=("affectsrnet-x8",), cpu_dtype="float32", engine="torch")
+    engine = load_engine(store, settings)
+    upscale = engine.upscale
+
+    def darken(reference: str, images: list[RgbImage]) -> list[UpscaledImage]:
+        results = [one for one in upscale(reference, images) if isinstance(one, UpscaledImage)]
+        return [replace(one, rgb=one.rgb // 2 if len(images) == 8 else one.rgb) for one in results]
+
+    monkeypatch.setattr(engine, "upscale", darken)
+    with pytest.raises(StartupError, match="a batch of 8 images moves a colour"):
+        engine.warm_up()
 
 
 def test_memory_that_is_too_small_ends_the_warm_up(
