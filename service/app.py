@@ -12,15 +12,16 @@ from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
 from model_store.errors import ModelStoreError
-from model_store.store import DEFAULT_ROOT, ModelStore
+from model_store.store import ModelStore
 from service.access import open_gate
 from service.api_document import complete_document
 from service.authentication import ApiKeyMiddleware
 from service.cache import ResponseCache, open_cache
 from service.direct_routes import DirectRoutes
+from service.early_engine import EarlyEngine
 from service.ecm_pipeline import EcmPipeline
 from service.engine.base import Engine
-from service.engine.loading import load_engine
+from service.engine.loading import load_engine, open_store
 from service.engine_room import EngineRoom, open_engine_room
 from service.error_handlers import add_error_handlers, describe_problem
 from service.errors import StartupError
@@ -56,6 +57,7 @@ def create_app(
     settings: Settings,
     *,
     engine: Engine | None = None,
+    early: EarlyEngine | None = None,
     store: ModelStore | None = None,
     clock: Callable[[], float] = time.monotonic,
     on_startup_failure: Callable[[Exception], None] | None = None,
@@ -65,6 +67,7 @@ def create_app(
     Args:
         settings: checked and complete.
         engine: used instead of loading one, and closed at shutdown.
+        early: an engine that loads already, instead of `engine` and `store`.
         store: where models come from; by default the settings' folder.
         clock: seconds, monotonic; deadlines and measured times are on it.
         on_startup_failure: told why start-up failed, for a word to the operator; the failure
@@ -82,7 +85,9 @@ def create_app(
         describe_problem=describe_problem,
     )
 
-    models_of_engine = store or open_store(settings)
+    models_of_engine = early.store if early is not None else store or open_store(settings)
+    if early is not None:
+        early.on_landmarks = metrics.landmarks_found
 
     def check_room(path: str) -> None:
         # What is in the cache needs none, and which image it is stands in the body.
@@ -91,6 +96,8 @@ def create_app(
             services.admission.check_room()
 
     def open_engine() -> Engine:
+        if early is not None:
+            return early.result()
         return engine or load_engine(
             models_of_engine, settings, on_landmarks=metrics.landmarks_found
         )
@@ -121,7 +128,12 @@ def create_app(
                     on_change=lambda state: metrics.redis_breaker_changed(state.value),
                 ) as link,
                 open_engine_room(
-                    settings, open_engine, metrics=metrics, lifecycle=lifecycle, clock=clock
+                    settings,
+                    open_engine,
+                    metrics=metrics,
+                    lifecycle=lifecycle,
+                    clock=clock,
+                    thread=None if early is None else early.thread,
                 ) as room,
                 open_cache_of(room, link) as cache,
             ):
@@ -185,11 +197,6 @@ class _Application(FastAPI):
             settings = services_in(self).settings
             self.openapi_schema = complete_document(super().openapi(), settings)
         return self.openapi_schema
-
-
-def open_store(settings: Settings) -> ModelStore:
-    """The store that the settings name, or the one that comes along with the package."""
-    return ModelStore(settings.model_root or DEFAULT_ROOT)
 
 
 def open_pair_sets(

@@ -2,8 +2,7 @@
 
 from contextlib import AbstractAsyncContextManager
 
-from service.app import open_store
-from service.engine.loading import load_engine
+from service.engine.loading import load_engine, open_store
 from service.engine_room import EngineRoom, open_engine_room
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics

@@ -9,11 +9,11 @@ from typing import Literal
 
 import torch
 
-from service.app import open_store
 from service.engine.accuracy import Accuracy
 from service.engine.export import MAX_LEVELS, ExportFormat, export_model
 from service.engine.face_graph import FaceGraph
 from service.engine.loaded_models import load_models
+from service.engine.loading import open_store
 from service.engine_bench import (
     EngineFigures,
     Loaded,

@@ -329,14 +329,17 @@ async def open_engine_room(
     clock: Callable[[], float] = time.monotonic,
     rng: random.Random | None = None,
     warm_up: bool = True,
+    thread: EngineThread | None = None,
 ) -> AsyncIterator[EngineRoom]:
     """Load the engine on its thread, warm it up, start the batcher; end them all in reverse.
+
+    The thread is one of its own, unless `thread` is there already.
 
     Raises:
         ModelStoreError: a model cannot be trusted.
         StartupError: the engine cannot be had as the settings ask for it.
     """
-    thread = EngineThread()
+    thread = thread or EngineThread()
     codec = ImageCodec(
         ImageLimits(
             max_image_bytes=settings.max_image_bytes,

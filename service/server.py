@@ -18,6 +18,7 @@ from typing import NoReturn
 import uvicorn
 
 from service.app import create_app
+from service.early_engine import EarlyEngine
 from service.engine.base import Engine
 from service.engine.memory_limit import killing_limit_bytes
 from service.engine.memory_watch import MemoryWatch
@@ -36,7 +37,9 @@ _GRACE_AFTER_FAILURE_SECONDS = 2
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-def serve(settings: Settings, *, engine: Engine | None = None) -> int:
+def serve(
+    settings: Settings, *, engine: Engine | None = None, early: EarlyEngine | None = None
+) -> int:
     """Answer HTTP requests until told to stop; gives the exit status.
 
     Ends the process itself, by EXIT_NO_START where the service cannot start, and by
@@ -46,6 +49,7 @@ def serve(settings: Settings, *, engine: Engine | None = None) -> int:
     Args:
         settings: checked and complete.
         engine: used instead of loading one.
+        early: an engine that loads already.
     """
 
     def report(error: Exception) -> None:
@@ -54,7 +58,7 @@ def serve(settings: Settings, *, engine: Engine | None = None) -> int:
         logging.getLogger("uvicorn.error").disabled = True
 
     _spare_what_is_imported()
-    app = create_app(settings, engine=engine, on_startup_failure=report)
+    app = create_app(settings, engine=engine, early=early, on_startup_failure=report)
     services = services_in(app)
     lifecycle = services.lifecycle
     room = make_room_for(settings.max_connections)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from model_store.errors import ModelStoreError
-from service.app import open_store
+from service.engine.loading import open_store
 from service.errors import DeviceLostError, RequestError, StartupError
 from service.settings import Settings
 from service.terminal import (

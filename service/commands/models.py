@@ -22,7 +22,7 @@ _HEADLINE_METRICS = (
 def run(settings: Settings) -> int:
     """List the published models; returns the exit status."""
     from model_store.errors import ModelStoreError
-    from service.app import open_store
+    from service.engine.loading import open_store
 
     store = open_store(settings)
     try:

@@ -22,7 +22,14 @@ def run(settings: Settings) -> int:
     # cores. The variable is read as it is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from service.logs import configure_logging
-    from service.server import serve
 
     configure_logging(settings.log_level, settings.log_format)
-    return serve(settings)
+    from service.early_engine import EarlyEngine
+
+    early = EarlyEngine(settings)
+    try:
+        from service.server import serve
+
+        return serve(settings, early=early)
+    finally:
+        early.thread.close()

@@ -10,7 +10,7 @@ import torch
 from model_store.faces.detector import FaceDetector
 from model_store.landmarks.fallback import LandmarkPredictor
 from model_store.landmarks.mediapipe_mesh import MediaPipeMesh
-from model_store.store import ModelStore
+from model_store.store import DEFAULT_ROOT, ModelStore
 from service.engine.accuracy import check_accuracy
 from service.engine.base import EngineName
 from service.engine.cuda_engine import cuda_engine
@@ -40,6 +40,11 @@ from service.errors import (
 from service.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+
+def open_store(settings: Settings) -> ModelStore:
+    """The store that the settings name, or the one that comes along with the package."""
+    return ModelStore(settings.model_root or DEFAULT_ROOT)
 
 
 def load_engine(

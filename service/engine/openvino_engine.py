@@ -24,7 +24,7 @@ from service.engine.openvino_faces import OpenVinoBlazeFace, order_detector
 from service.engine.openvino_graphs import BatchGraphs, OpenVinoGraph
 from service.engine.openvino_runtime import Conversion, Dtype, GraphCompiler, OpenVinoRuntime
 from service.engine.upscaling import EightBitNetwork, LandmarkedUpscaler
-from service.engine.warm_up import batch_sizes
+from service.engine.warm_up import warming_sizes
 from service.errors import EngineUnavailableError
 
 # Conversion follows the network's sizes and not its batch's; two, for one is easily taken as fixed.
@@ -79,7 +79,7 @@ def openvino_engine(
             else _order_batches(
                 compiler,
                 classifier_conversion(*models.classifier),
-                batch_sizes(2 * max_batch_size),
+                warming_sizes(2 * max_batch_size),
                 dtype="float32",
             )
         )

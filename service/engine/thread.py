@@ -5,6 +5,7 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -34,6 +35,24 @@ class _Task(Generic[T]):
             self.loop.call_soon_threadsafe(answer, self.future, outcome)
 
 
+@dataclass
+class _EarlyTask(Generic[T]):
+    """Work that was given when there was no event loop yet."""
+
+    work: Callable[[], T]
+    future: Future[T]
+
+    def run(self) -> None:
+        if not self.future.set_running_or_notify_cancel():
+            return
+        try:
+            result = self.work()
+        except BaseException as error:
+            self.future.set_exception(error)
+        else:
+            self.future.set_result(result)
+
+
 class EngineThread:
     """Runs blocking work for the event loop, one piece after the other, always on one thread.
 
@@ -42,7 +61,7 @@ class EngineThread:
     """
 
     def __init__(self) -> None:
-        self._tasks: queue.SimpleQueue[_Task[Any] | None] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[_Task[Any] | _EarlyTask[Any] | None] = queue.SimpleQueue()
         self._is_abandoned = False
         self._thread = threading.Thread(target=self._run_all, name="engine")
         self._thread.start()
@@ -54,6 +73,12 @@ class EngineThread:
         self._tasks.put(_Task(work, future, loop))
         return future
 
+    def begin(self, work: Callable[[], T]) -> Future[T]:
+        """Run it before there is an event loop, and before what `run` is given later."""
+        future: Future[T] = Future()
+        self._tasks.put(_EarlyTask(work, future))
+        return future
+
     def close(self) -> None:
         """Wait for the work that runs, drop what has not begun, end the thread."""
         with contextlib.suppress(queue.Empty):
@@ -62,6 +87,11 @@ class EngineThread:
         self._tasks.put(None)
         if not self._is_abandoned:
             self._thread.join()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread has not ended."""
+        return self._thread.is_alive()
 
     def abandon(self) -> None:
         """Wait no more for the work that runs: it may hang in the device for ever.

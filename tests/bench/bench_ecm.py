@@ -33,8 +33,7 @@ from PIL import Image
 
 from model_store.emotion.ecm import EcmSums
 from model_store.image_tensor import RgbImage
-from service.app import open_store
-from service.engine.loading import load_engine
+from service.engine.loading import load_engine, open_store
 from service.pair_sets import (
     Addition,
     MemoryPairSets,

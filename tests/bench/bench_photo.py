@@ -22,8 +22,7 @@ from contextlib import AbstractAsyncContextManager
 import numpy as np
 from PIL import Image
 
-from service.app import open_store
-from service.engine.loading import load_engine
+from service.engine.loading import load_engine, open_store
 from service.engine.memory_limit import read_process_memory, reset_peak
 from service.engine_room import EngineRoom, StageTimes, open_engine_room
 from service.lifecycle import Lifecycle

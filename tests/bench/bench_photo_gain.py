@@ -20,10 +20,9 @@ from PIL import Image
 from model_store.faces.finding import PhotoFace
 from model_store.faces.framing import Similarity
 from model_store.image_tensor import RgbImage, resize_levels
-from service.app import open_store
 from service.engine.accuracy import psnr_db
 from service.engine.base import Engine, ServedModel, UpscaledImage
-from service.engine.loading import load_engine
+from service.engine.loading import load_engine, open_store
 from service.photo.background import enlarge_photo
 from service.photo.paste import paste_face
 from service.photo.pipeline import cut_face

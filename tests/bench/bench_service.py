@@ -28,8 +28,7 @@ from pathlib import Path
 import numpy as np
 
 from model_store.image_tensor import RgbImage
-from service.app import open_store
-from service.engine.loading import load_engine
+from service.engine.loading import load_engine, open_store
 from service.settings import Settings
 from tests.service.support import as_file
 

@@ -21,9 +21,8 @@ import numpy as np
 from PIL import Image
 
 from model_store.image_tensor import RgbImage
-from service.app import open_store
 from service.engine.base import Engine
-from service.engine.loading import load_engine
+from service.engine.loading import load_engine, open_store
 from service.engine.memory_limit import read_process_memory
 from service.engine_room import EngineRoom, open_engine_room
 from service.lifecycle import Lifecycle
