@@ -92,11 +92,6 @@ def to_square(image: RgbImage, *, device: torch.device) -> Tensor:
     return F.pad(square, padding, mode="replicate") if any(padding) else square
 
 
-def bring_to_grid(image: RgbImage, *, grid_px: int, device: torch.device) -> Tensor:
-    """(H, W, 3) uint8 -> (1, 3, grid, grid) float, padded to a square and resampled."""
-    return resize_bicubic(to_square(image, device=device), height=grid_px, width=grid_px)
-
-
 def faces_on_grid(images: Sequence[RgbImage], *, grid_px: int) -> Tensor:
     """(H, W, 3) uint8 each -> (N, grid, grid, 3) uint8 on the CPU.
 
@@ -108,7 +103,8 @@ def faces_on_grid(images: Sequence[RgbImage], *, grid_px: int) -> Tensor:
 def _on_grid(image: RgbImage, grid_px: int) -> Tensor:
     if image.shape == (grid_px, grid_px, 3):
         return torch.from_numpy(image.copy())
-    on_grid = bring_to_grid(image, grid_px=grid_px, device=torch.device("cpu"))
+    square = to_square(image, device=torch.device("cpu"))
+    on_grid = resize_bicubic(square, height=grid_px, width=grid_px)
     return torch.from_numpy(tensor_to_image(on_grid[0]))
 
 

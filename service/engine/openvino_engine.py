@@ -48,8 +48,8 @@ def openvino_engine(
         models: on the CPU.
         runtime: compiles.
         open_finder: called with the landmarker on OpenVINO.
-        dtype: arithmetic of the networks; the landmarks that those take and expressions are
-            computed in float32.
+        dtype: arithmetic of the networks, and of the landmarks that they take; expressions are read
+            in float32.
         min_confidence: below it expressions are read by the mean face.
         passed_over: see `EngineDescription`.
         max_batch_size: the largest batch.
@@ -62,7 +62,13 @@ def openvino_engine(
         raise EngineUnavailableError("this CPU does not compute in bfloat16")
     with runtime.compiler() as compiler:
         finding = landmarker_conversion(models)
-        landmarks = compiler.order(finding, dtype="float32")
+        landmarks = compiler.order(finding, dtype=dtype)
+        # Of two machines expressions are to be the same, and faces are aligned by landmarks.
+        aligning = (
+            landmarks
+            if models.classifier is None or dtype == "float32"
+            else compiler.order(finding, dtype="float32")
+        )
         networks = [
             _order_batches(
                 compiler,
@@ -88,10 +94,6 @@ def openvino_engine(
             if models.detector is None
             else order_detector(compiler, *models.detector, dtype=dtype)
         )
-        # In bfloat16 half the time, and a crop that moves by a five-hundredth of its side at most.
-        judged = (
-            landmarks if dtype == "float32" or not tiles else compiler.order(finding, dtype=dtype)
-        )
 
     mean_landmarks = models.landmarker.mean_landmarks
     landmarker = OpenVinoLandmarker(landmarks.result(), mean_landmarks)
@@ -113,7 +115,7 @@ def openvino_engine(
         else ExpressionReader(
             models.classifier[0],
             OpenVinoClassifier(_join(classes)),
-            landmarker,
+            OpenVinoLandmarker(aligning.result(), mean_landmarks),
             min_confidence=min_confidence,
             device=torch.device("cpu"),
         ),
@@ -126,12 +128,11 @@ def openvino_engine(
         on_close=finder.close,
     )
     if models.detector is not None:
-        judge = OpenVinoLandmarker(judged.result(), mean_landmarks)
         blazeface = OpenVinoBlazeFace([graph.result() for graph in tiles])
         engine.add_face_finder(
             FaceFinder(
                 models.detector[0],
-                FaceDetector(blazeface.look_at, judge),
+                FaceDetector(blazeface.look_at, landmarker),
                 torch.device("cpu"),
             )
         )

@@ -6,13 +6,11 @@ A readout that went through the queue by itself would wait there a second time.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-
 from model_store.emotion.recoverability import RECOVERABLE_FROM, AgreementCalibration
 from model_store.image_tensor import (
     RgbImage,
     enlarge_bicubic,
-    round_to_uint8_levels,
+    levels_to_unit,
     tensor_to_image,
 )
 from service.engine.base import (
@@ -22,7 +20,7 @@ from service.engine.base import (
     ServedVersion,
     UpscaledImage,
 )
-from service.engine.grid import GridPlacement, bring_to_grid
+from service.engine.grid import GridPlacement, faces_on_grid
 from service.errors import ServiceError
 
 
@@ -105,35 +103,41 @@ def _read_out(
 ) -> list[ExpressionReadout | None]:
     """Read (image, result) pairs in one batch."""
     model = next(model for model in engine.models if model.reference == reference)
-    results = [result for _, result in pairs]
-    readings = engine.read_emotions([*results, *(_network_input(i, model) for i, _ in pairs)])
-    of_results, of_inputs = readings[: len(pairs)], readings[len(pairs) :]
-    calibration = engine.calibrations.get(reference)
-    return [
-        ExpressionReadout(
-            classifier=classifier,
-            result=result,
-            input=given,
-            kept_probability=_kept_probability(calibration, result, given),
+    images, results = [image for image, _ in pairs], [result for _, result in pairs]
+    readings = engine.read_emotions([*results, *_network_inputs(images, model)])
+    both = {
+        index: (result, given)
+        for index, (result, given) in enumerate(
+            zip(readings[: len(pairs)], readings[len(pairs) :], strict=True)
         )
         if isinstance(result, EmotionReading) and isinstance(given, EmotionReading)
-        else None
-        for result, given in zip(of_results, of_inputs, strict=True)
-    ]
+    }
+    kept = _kept_probabilities(engine.calibrations.get(reference), list(both.values()))
+    readouts = {
+        index: ExpressionReadout(
+            classifier=classifier, result=result, input=given, kept_probability=probability
+        )
+        for (index, (result, given)), probability in zip(both.items(), kept, strict=True)
+    }
+    return [readouts.get(index) for index in range(len(pairs))]
 
 
-def _network_input(image: RgbImage, model: ServedModel) -> RgbImage:
-    """What the network saw of an image, as large as its result and with the same part cut out."""
-    placement = GridPlacement.of(image, model)
-    on_grid = bring_to_grid(image, grid_px=model.lr_size_px, device=torch.device("cpu"))
-    enlarged = enlarge_bicubic(round_to_uint8_levels(on_grid), scale=model.scale)[0]
-    left, top, right, bottom = placement.output_box
-    return tensor_to_image(enlarged[:, top:bottom, left:right])
+def _network_inputs(images: Sequence[RgbImage], model: ServedModel) -> list[RgbImage]:
+    """What the network saw of images, as large as their results and with the same parts cut out."""
+    on_grid = levels_to_unit(faces_on_grid(images, grid_px=model.lr_size_px))
+    found = []
+    for image, enlarged in zip(images, enlarge_bicubic(on_grid, scale=model.scale), strict=True):
+        left, top, right, bottom = GridPlacement.of(image, model).output_box
+        found.append(tensor_to_image(enlarged[:, top:bottom, left:right]))
+    return found
 
 
-def _kept_probability(
-    calibration: AgreementCalibration | None, result: EmotionReading, given: EmotionReading
-) -> float | None:
-    if calibration is None:
-        return None
-    return float(calibration.probability([result.probabilities], [given.probabilities])[0])
+def _kept_probabilities(
+    calibration: AgreementCalibration | None,
+    readings: Sequence[tuple[EmotionReading, EmotionReading]],
+) -> Sequence[float | None]:
+    if calibration is None or not readings:
+        return [None] * len(readings)
+    results, inputs = ([one.probabilities for one in side] for side in zip(*readings, strict=True))
+    found: list[float] = calibration.probability(results, inputs).tolist()
+    return found
