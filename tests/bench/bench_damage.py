@@ -4,7 +4,8 @@
 
 Faces of packs are damaged down to 32 px by the ranges of training/configs/affectsrnet-x4-real.toml:
 blurred, resized, noisy and JPEG-ed, twice over. x8 is given the face reduced to 16 px, as the
-service does with `scale=8`.
+service does with `scale=8`. With `--sheet FILE` the first eight faces are drawn: damaged, bicubic,
+each network, original.
 """
 
 import argparse
@@ -14,10 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from model_store.architectures import Upscaler
-from model_store.image_tensor import images_to_tensor, resize_bicubic
+from model_store.image_tensor import images_to_tensor, resize_bicubic, tensor_to_image
 from model_store.landmarks.landmarker import Landmarker
 from model_store.store import ModelStore
 from model_store.upscaling import upscale_batch
@@ -29,23 +31,30 @@ from training.data.pack import open_pack
 
 _CONFIG = ROOT / "training" / "configs" / "affectsrnet-x4-real.toml"
 _LR_PX, _HR_PX = {4: 32, 8: 16}, 128
+_MODELS = {"affectsrnet-x4": 4, "affectsrnet-x4-real": 4, "affectsrnet-x8": 8}
+_NUM_DRAWN = 8
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("packs", type=Path, nargs="+")
     parser.add_argument("--faces", type=int, default=24)
+    parser.add_argument("--sheet", type=Path, help="PNG to draw the first pack's faces to")
     options = parser.parse_args(arguments)
-    print("| faces | bicubic | x4 | x8 |\n|---|---|---|---|")
-    for folder in options.packs:
+    print(f"| faces | bicubic | {' | '.join(_MODELS)} |\n|---|{'---|' * (1 + len(_MODELS))}")
+    for number, folder in enumerate(options.packs):
         pack = open_pack(folder)
         hr = images_to_tensor(list(np.array(pack.images[: options.faces])))
-        found = _measure(hr)
+        results = _enlarged(hr)
+        found = [_psnr_db(result, hr) for result in results]
         print(f"| {len(hr)} of {pack.name} | {' | '.join(f'{db:.2f} dB' for db in found)} |")
+        if number == 0 and options.sheet is not None:
+            _draw([*results, hr], options.sheet)
 
 
 @torch.inference_mode()
-def _measure(hr: Tensor) -> list[float]:
+def _enlarged(hr: Tensor) -> list[Tensor]:
+    """The damaged faces by bicubic and by each network, (N, 3, 128, 128) in [0, 1]."""
     damage = tomllib.loads(_CONFIG.read_text("utf-8"))["degradation"]["blind"]
     lr = degrade_blindly(
         hr,
@@ -55,8 +64,9 @@ def _measure(hr: Tensor) -> list[float]:
         ),
         draws=ItemDraws(list(range(len(hr))), device=hr.device),
     )
-    results = [resize_bicubic(lr, height=_HR_PX, width=_HR_PX), *(_upscale(lr, s) for s in (4, 8))]
-    return [_psnr_db(result.clamp(0, 1), hr) for result in results]
+    networks = [_upscale(lr, name, scale) for name, scale in _MODELS.items()]
+    bicubic = resize_bicubic(lr, height=_HR_PX, width=_HR_PX)
+    return [result.clamp(0, 1) for result in (bicubic, *networks)]
 
 
 def _round_of(values: Mapping[str, float | list[float]]) -> DegradationRoundConfig:
@@ -64,9 +74,9 @@ def _round_of(values: Mapping[str, float | list[float]]) -> DegradationRoundConf
     return DegradationRoundConfig(**ranges)  # type: ignore[arg-type]
 
 
-def _upscale(lr: Tensor, scale: int) -> Tensor:
+def _upscale(lr: Tensor, name: str, scale: int) -> Tensor:
     store = ModelStore()
-    network = store.load(f"affectsrnet-x{scale}").module
+    network = store.load(name).module
     landmarker = store.load("landmarker").module
     assert isinstance(network, Upscaler)
     assert isinstance(landmarker, Landmarker)
@@ -79,6 +89,11 @@ def _upscale(lr: Tensor, scale: int) -> Tensor:
 def _psnr_db(result: Tensor, hr: Tensor) -> float:
     errors = ((result - hr) ** 2).flatten(1).mean(1)
     return float((-10 * torch.log10(errors)).mean())
+
+
+def _draw(columns: Sequence[Tensor], out: Path) -> None:
+    rows = torch.cat([images[:_NUM_DRAWN] for images in columns], dim=3)
+    Image.fromarray(tensor_to_image(torch.cat(list(rows), dim=1))).save(out)
 
 
 if __name__ == "__main__":
