@@ -198,7 +198,7 @@ def _compare(
 def check_batch(engine: Engine, model: str, size: int) -> None:
     """Compare a built-in face in a batch of its likes with it alone.
 
-    A size may be computed by a graph of its own, which `check_accuracy` has not seen.
+    A size may be computed by kernels of its own, which `check_accuracy` has not seen.
 
     Raises:
         EngineUnavailableError: they differ, or the engine fails.

@@ -1,7 +1,6 @@
 """The engine on OpenVINO: the same networks, computed on a CPU in about half of PyTorch's time."""
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +20,9 @@ from service.engine.face_finder import FaceFinder
 from service.engine.landmark_finders import LandmarkFinder
 from service.engine.loaded_models import LoadedModels
 from service.engine.openvino_faces import OpenVinoBlazeFace, order_detector
-from service.engine.openvino_graphs import BatchGraphs, OpenVinoGraph
-from service.engine.openvino_runtime import Conversion, Dtype, GraphCompiler, OpenVinoRuntime
+from service.engine.openvino_graphs import OpenVinoGraph, RowGraph
+from service.engine.openvino_runtime import Conversion, Dtype, OpenVinoRuntime
 from service.engine.upscaling import EightBitNetwork, LandmarkedUpscaler
-from service.engine.warm_up import warming_sizes
 from service.errors import EngineUnavailableError
 
 # Conversion follows the network's sizes and not its batch's; two, for one is easily taken as fixed.
@@ -70,24 +68,13 @@ def openvino_engine(
             else compiler.order(finding, dtype="float32")
         )
         networks = [
-            _order_batches(
-                compiler,
-                upscaler_conversion(models, index),
-                _graph_sizes(max_batch_size, dtype),
-                dtype=dtype,
-            )
+            compiler.order_rows(upscaler_conversion(models, index), dtype=dtype)
             for index in range(len(models.upscalers))
         ]
-        # A readout takes two images for each that is upscaled.
         classes = (
-            {}
+            None
             if models.classifier is None
-            else _order_batches(
-                compiler,
-                classifier_conversion(*models.classifier),
-                warming_sizes(2 * max_batch_size),
-                dtype="float32",
-            )
+            else compiler.order_rows(classifier_conversion(*models.classifier), dtype="float32")
         )
         tiles = (
             []
@@ -103,18 +90,18 @@ def openvino_engine(
             (
                 model,
                 LandmarkedUpscaler(
-                    OpenVinoRun(_join(graphs)),
+                    OpenVinoRun(graph.result()),
                     finder if needs_landmarks(network.config) else None,
                     device=torch.device("cpu"),
                 ),
             )
-            for (model, network), graphs in zip(models.upscalers, networks, strict=True)
+            for (model, network), graph in zip(models.upscalers, networks, strict=True)
         ],
         None
-        if models.classifier is None
+        if models.classifier is None or classes is None
         else ExpressionReader(
             models.classifier[0],
-            OpenVinoClassifier(_join(classes)),
+            OpenVinoClassifier(classes.result()),
             OpenVinoLandmarker(aligning.result(), mean_landmarks),
             min_confidence=min_confidence,
             device=torch.device("cpu"),
@@ -139,25 +126,6 @@ def openvino_engine(
     return engine
 
 
-def _graph_sizes(most: int, dtype: Dtype) -> list[int]:
-    """Which batches of an upscaler have a graph: each costs start and memory."""
-    # OpenVINO sums a lone image's norms in another order than those of several, by a part for each
-    # thread. Over 120 norms in bfloat16 that moved colours by two levels, so there one is computed
-    # as two are.
-    least = 2 if dtype == "bfloat16" and most > 1 else 1
-    return sorted({least, most} | {size for size in (8, 32, 128) if least < size < most})
-
-
-def _order_batches(
-    compiler: GraphCompiler, conversion: Conversion, sizes: Sequence[int], *, dtype: Dtype
-) -> dict[int, Future[OpenVinoGraph]]:
-    return {size: compiler.order(conversion, dtype=dtype, batch_size=size) for size in sizes}
-
-
-def _join(graphs: Mapping[int, Future[OpenVinoGraph]]) -> BatchGraphs:
-    return BatchGraphs({size: graph.result() for size, graph in graphs.items()})
-
-
 def upscaler_conversion(models: LoadedModels, index: int) -> Conversion:
     """From (N, 3, grid, grid) faces (and their landmarks) to what an image file holds of them."""
     model, network = models.upscalers[index]
@@ -174,13 +142,13 @@ def upscaler_conversion(models: LoadedModels, index: int) -> Conversion:
 class OpenVinoRun:
     """A network that upscales; see `NetworkRun`."""
 
-    def __init__(self, graphs: BatchGraphs) -> None:
-        self._graphs = graphs
+    def __init__(self, graph: RowGraph) -> None:
+        self._graph = graph
 
     def __call__(
         self, lr: Tensor, landmarks: Tensor | None
     ) -> tuple[npt.NDArray[np.uint8], list[bool]]:
-        rgb, is_finite = self._graphs.run(lr, *([] if landmarks is None else [landmarks]))
+        rgb, is_finite = self._graph.run(lr, *([] if landmarks is None else [landmarks]))
         return rgb.astype(np.uint8, copy=False), is_finite.astype(bool).tolist()
 
 
@@ -223,11 +191,11 @@ class _Outputs(nn.Module):
 class OpenVinoClassifier:
     """An expression classifier in float32; see `ExpressionClassifier`."""
 
-    def __init__(self, graphs: BatchGraphs) -> None:
-        self._graphs = graphs
+    def __init__(self, graph: RowGraph) -> None:
+        self._graph = graph
 
     def probabilities(self, crops: Tensor) -> Tensor:
-        (probabilities,) = self._graphs.run(crops)
+        (probabilities,) = self._graph.run(crops)
         return torch.from_numpy(probabilities)
 
 

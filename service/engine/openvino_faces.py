@@ -12,7 +12,7 @@ from service.engine.openvino_graphs import OpenVinoGraph, ShapeGraphs
 from service.engine.openvino_runtime import Conversion, Dtype, GraphCompiler
 
 # A photo is looked at in some five sizes, most of which are small.
-_NUM_SMALL = 2
+_NUM_SMALL = 4
 # Bytes of a tile; each copy of the graph holds up to eight times as much and more.
 _MOST_SMALL = 3 * 512 * 512
 

@@ -4,21 +4,17 @@ Of a graph that takes any shape OpenVINO knows less: it copies what fixed shapes
 place, and at each change of shape it lays out the whole graph anew.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
     import openvino
 
 Outputs = tuple[npt.NDArray[np.generic], ...]
-
-# A larger graph whose batch is filled so far takes no longer than smaller ones in turn.
-_WORTH_FILLING = 0.8
 
 
 class Graph(Protocol):
@@ -45,32 +41,38 @@ class OpenVinoGraph:
         )
 
 
-class BatchGraphs:
-    """One network in graphs of fixed batches; a batch that none has is computed in parts.
+class RowGraph:
+    """A network compiled for one row; a batch's rows are computed beside each other.
 
-    Against a graph that takes any batch, a face takes 0.75 to 0.85 of its time by an upscaler, and
-    0.4 by a classifier; docs/engine.md has the figures.
+    Threads that share a row wait for each other 400 times in an upscaler. One row a core takes less
+    time together, none is computed otherwise in company than alone, and a batch of any size takes
+    the memory of one row a core.
     """
 
-    def __init__(self, by_size: Mapping[int, Graph]) -> None:
-        """Join graphs.
-
-        Args:
-            by_size: by the rows of their batch, at least one.
-        """
-        self._by_size = by_size
+    def __init__(self, compiled: "openvino.CompiledModel") -> None:
+        self._compiled = compiled
+        self._num_outputs = len(compiled.outputs)
+        self._requests: list[openvino.InferRequest] = []
 
     def run(self, *inputs: Tensor) -> Outputs:
-        """Compute N rows of inputs; see `Graph.run`."""
-        start = 0
-        parts: list[Outputs] = []
-        for count, size in split_batch(len(inputs[0]), sorted(self._by_size)):
-            rows = [_filled(value[start : start + count], size) for value in inputs]
-            parts.append(tuple(output[:count] for output in self._by_size[size].run(*rows)))
-            start += count
-        if len(parts) == 1:
-            return parts[0]
-        return tuple(np.concatenate(outputs) for outputs in zip(*parts, strict=True))
+        """Compute N rows; see `Graph.run`."""
+        rows = [value.contiguous().numpy() for value in inputs]
+        count = len(rows[0])
+        while len(self._requests) < count:
+            self._requests.append(self._compiled.create_infer_request())
+        requests = self._requests[:count]
+        try:
+            for index, request in enumerate(requests):
+                request.start_async([value[index : index + 1] for value in rows])
+        finally:
+            # Also where one could not be started: the others must not run on into the next batch.
+            errors = [error for request in requests if (error := _wait(request)) is not None]
+        if errors:
+            raise errors[0]
+        return tuple(
+            np.concatenate([request.get_output_tensor(index).data for request in requests])
+            for index in range(self._num_outputs)
+        )
 
 
 class ShapeGraphs:
@@ -104,30 +106,9 @@ class ShapeGraphs:
         return graph.run(rows)
 
 
-def split_batch(count: int, sizes: Sequence[int]) -> list[tuple[int, int]]:
-    """Say in which parts a batch is computed by graphs of fixed sizes.
-
-    Args:
-        count: of its rows.
-        sizes: ascending.
-
-    Returns:
-        (rows, size) of each part, in order; a size that has more rows is filled up.
-    """
-    parts = []
-    while count:
-        size = next((one for one in sizes if one * _WORTH_FILLING <= count <= one), None)
-        if size is None:
-            size = max((one for one in sizes if one <= count), default=sizes[0])
-        rows = min(count, size)
-        parts.append((rows, size))
-        count -= rows
-    return parts
-
-
-def _filled(rows: Tensor, size: int) -> Tensor:
-    """As many rows as a graph takes, the last one repeated: what it gives for those is dropped."""
-    missing = size - len(rows)
-    if not missing:
-        return rows
-    return torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])])
+def _wait(request: "openvino.InferRequest") -> RuntimeError | None:
+    try:
+        request.wait()
+    except RuntimeError as error:
+        return error
+    return None

@@ -7,6 +7,7 @@ module that reports is barred before the import, and OpenVINO then takes its own
 import importlib
 import io
 import logging
+import math
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -21,8 +22,8 @@ from typing import TYPE_CHECKING, Literal
 from torch import Tensor, nn
 
 from service.engine.graph_cache import GraphCache, digest_of_code
-from service.engine.openvino_graphs import OpenVinoGraph
-from service.engine.openvino_rewrites import rewrite
+from service.engine.openvino_graphs import OpenVinoGraph, RowGraph
+from service.engine.openvino_rewrites import normalise_in_place
 from service.engine.tracing import trace
 from service.errors import EngineUnavailableError
 
@@ -36,6 +37,7 @@ Dtype = Literal["float32", "bfloat16"]
 _TELEMETRY = "openvino_telemetry"
 _DEVICE = "CPU"
 _ANY = -1
+_MOST_STREAMS = 4
 _HINTS: dict[Dtype, str] = {"float32": "f32", "bfloat16": "bf16"}
 
 
@@ -87,15 +89,15 @@ class OpenVinoRuntime:
         network: Callable[[], "openvino.Model"],
         *,
         dtype: Dtype,
-        batch_size: int | None,
-    ) -> OpenVinoGraph:
+        by_rows: bool,
+    ) -> "openvino.CompiledModel":
         """Compile a graph for this CPU, from the cache if that holds it.
 
         Args:
             conversion: of the network.
             network: gives the converted network, which is then the graph's.
             dtype: arithmetic.
-            batch_size: that the graph always has; None lets it take any.
+            by_rows: whether it is to compute one row at a time, several of them at once.
 
         Raises:
             EngineUnavailableError: the network cannot be converted.
@@ -104,23 +106,22 @@ class OpenVinoRuntime:
             "INFERENCE_PRECISION_HINT": _HINTS[dtype],
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": self._num_threads,
+            "NUM_STREAMS": num_streams(self._num_threads) if by_rows else 1,
             # Replicas on one machine would all be pinned to its first cores.
             "ENABLE_CPU_PINNING": False,
         }
-        name = "-".join(
-            [conversion.name, dtype, *([] if batch_size is None else [str(batch_size)])]
-        )
+        name = f"{conversion.name}-{dtype}{'-row' if by_rows else ''}"
         key = self._key(conversion, dtype)
         kept = None if self._cache is None else self._cache.read(name, key=key)
         if kept is not None:
             try:
-                return OpenVinoGraph(self._core.import_model(kept, _DEVICE, config))
+                return self._core.import_model(kept, _DEVICE, config)
             except RuntimeError as error:
                 logger.warning("OpenVINO cannot read %s in its cache: %s", name, error)
         try:
             model = network()
-            if batch_size is not None:
-                model.reshape(self._shapes(model, conversion, batch_size))
+            if by_rows:
+                model.reshape(self._shapes(model, conversion, batch_size=1))
             compiled = self._core.compile_model(model, _DEVICE, config)
         except (RuntimeError, self._openvino.frontend.GeneralFailure) as error:
             raise EngineUnavailableError(
@@ -130,7 +131,7 @@ class OpenVinoRuntime:
             exported = io.BytesIO()
             compiled.export_model(exported)
             self._cache.write(name, exported.getvalue(), key=key)
-        return OpenVinoGraph(compiled)
+        return compiled
 
     def convert(self, conversion: Conversion) -> "openvino.Model":
         """Convert a network, its batch of any size, without compiling it."""
@@ -142,11 +143,11 @@ class OpenVinoRuntime:
         decoder = TorchScriptPythonDecoder(traced, example_input=conversion.examples)
         converted = frontend.convert(frontend.load(decoder))
         converted.reshape(self._shapes(converted, conversion))
-        rewrite(converted)
+        normalise_in_place(converted)
         return converted
 
     def _shapes(
-        self, network: "openvino.Model", conversion: Conversion, batch_size: int = _ANY
+        self, network: "openvino.Model", conversion: Conversion, *, batch_size: int = _ANY
     ) -> "dict[openvino.Output, openvino.PartialShape]":
         """The shapes of its inputs, for a batch of one size or of any."""
         return {
@@ -190,16 +191,23 @@ class GraphCompiler:
         self._networks: dict[Conversion, openvino.Model] = {}
         self._converting = threading.Lock()
 
-    def order(
-        self, conversion: Conversion, *, dtype: Dtype, batch_size: int | None = None
-    ) -> "Future[OpenVinoGraph]":
-        """Order a graph; see `OpenVinoRuntime.compile`."""
+    def order(self, conversion: Conversion, *, dtype: Dtype) -> Future[OpenVinoGraph]:
+        """Order a graph that takes any batch; see `OpenVinoRuntime.compile`."""
         return self._threads.submit(
-            self._runtime.compile,
-            conversion,
-            lambda: self._converted(conversion),
-            dtype=dtype,
-            batch_size=batch_size,
+            lambda: OpenVinoGraph(self._compile(conversion, dtype, by_rows=False))
+        )
+
+    def order_rows(self, conversion: Conversion, *, dtype: Dtype) -> Future[RowGraph]:
+        """Order a graph that computes a batch row by row; see `OpenVinoRuntime.compile`."""
+        return self._threads.submit(
+            lambda: RowGraph(self._compile(conversion, dtype, by_rows=True))
+        )
+
+    def _compile(
+        self, conversion: Conversion, dtype: Dtype, *, by_rows: bool
+    ) -> "openvino.CompiledModel":
+        return self._runtime.compile(
+            conversion, lambda: self._converted(conversion), dtype=dtype, by_rows=by_rows
         )
 
     def _converted(self, conversion: Conversion) -> "openvino.Model":
@@ -208,6 +216,15 @@ class GraphCompiler:
             if conversion not in self._networks:
                 self._networks[conversion] = self._runtime.convert(conversion)
             return self._networks[conversion].clone()
+
+
+def num_streams(num_threads: int) -> int:
+    """How many rows are computed at once by so many threads, which are shared out evenly.
+
+    One thread a row takes the least time in all; more than four rows at once would leave cores idle
+    where a batch has fewer.
+    """
+    return num_threads // math.ceil(num_threads / _MOST_STREAMS)
 
 
 def _free(shape: Sequence[int], conversion: Conversion) -> list[int]:

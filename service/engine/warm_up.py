@@ -60,8 +60,8 @@ class WarmUp:
                 )
             after = self._read_memory()
             if before is not None and after is not None:
-                # With what the batch left behind: the next one may be computed by another graph,
-                # which has memory of its own.
+                # With what the batch left behind, which grows with it where rows have memory of
+                # their own.
                 bytes_per_image = max(0, after.peak - before.resident) / size
 
     def _check(
@@ -93,9 +93,8 @@ def batch_sizes(most: int) -> list[int]:
 def warming_sizes(most: int) -> list[int]:
     """1, 4, 16, ... and the most itself.
 
-    OpenVINO has a graph for each of these; of what computes all sizes in one, the first batch of a
-    size between them takes hardly longer than the next: what takes time is the memory, which is
-    there then.
+    Once a larger batch has run, the first of a smaller size takes hardly longer than the next: what
+    takes time is the memory, which is there then.
     """
     return _powers(4, most)
 

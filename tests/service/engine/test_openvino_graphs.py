@@ -1,15 +1,16 @@
 """Which graph computes what, with graphs that count."""
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
-from service.engine.openvino_graphs import BatchGraphs, Outputs, ShapeGraphs, split_batch
+from service.engine.openvino_graphs import Outputs, RowGraph, ShapeGraphs
+from service.engine.openvino_runtime import num_streams
 
 
 class Doubling:
@@ -23,45 +24,63 @@ class Doubling:
         return (2 * inputs[0].numpy(), inputs[-1].numpy())
 
 
+class Request:
+    """Doubles its first row and tells the second; fails where a row has a -13."""
+
+    def __init__(self) -> None:
+        self._outputs: tuple[npt.NDArray[np.int64], ...] = ()
+        self.num_waited = 0
+
+    def start_async(self, inputs: Sequence[npt.NDArray[np.int64]]) -> None:
+        assert {len(value) for value in inputs} == {1}
+        self._outputs = (2 * inputs[0], inputs[-1])
+
+    def wait(self) -> None:
+        self.num_waited += 1
+        if -26 in self._outputs[0]:
+            raise RuntimeError("the row cannot be computed")
+
+    def get_output_tensor(self, index: int) -> SimpleNamespace:
+        return SimpleNamespace(data=self._outputs[index])
+
+
+class Compiled:
+    outputs = (0, 1)
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+
+    def create_infer_request(self) -> Request:
+        self.requests.append(Request())
+        return self.requests[-1]
+
+
+def test_rows_come_back_in_order_whatever_ran_before() -> None:
+    compiled = Compiled()
+    graph = RowGraph(compiled)
+    for count in (1, 5, 3, 8, 1):
+        rows, marks = torch.arange(3 * count).reshape(count, 3), torch.arange(count)
+        doubled, same = graph.run(rows, marks)
+        assert np.array_equal(doubled, 2 * rows.numpy())
+        assert np.array_equal(same, marks.numpy())
+    assert len(compiled.requests) == 8  # as many as the largest batch had rows
+
+
+def test_row_that_fails_is_raised_when_no_other_runs_any_more() -> None:
+    compiled = Compiled()
+    graph = RowGraph(compiled)
+    with pytest.raises(RuntimeError, match="the row cannot be computed"):
+        graph.run(torch.tensor([[1], [-13], [2], [3]]))
+    assert [request.num_waited for request in compiled.requests] == [1, 1, 1, 1]
+    doubled, _ = graph.run(torch.tensor([[4]]))
+    assert doubled.tolist() == [[8]]
+
+
 @pytest.mark.parametrize(
-    ("count", "sizes", "expected"),
-    [
-        (1, [1, 8], [(1, 1)]),
-        (3, [1, 8], [(1, 1)] * 3),
-        (7, [1, 8], [(7, 8)]),
-        (8, [1, 8], [(8, 8)]),
-        (10, [1, 8], [(8, 8), (1, 1), (1, 1)]),
-        (1, [2, 8], [(1, 2)]),
-        (3, [2, 8], [(2, 2), (1, 2)]),
-        (6, [2, 8], [(2, 2)] * 3),
-        (5, [1, 2, 4, 8], [(4, 4), (1, 1)]),
-        (1, [4], [(1, 4)]),
-    ],
+    ("num_threads", "expected"), [(1, 1), (2, 2), (3, 3), (4, 4), (5, 2), (6, 3), (8, 4), (64, 4)]
 )
-def test_batch_is_split_into_what_has_a_graph(
-    count: int, sizes: list[int], expected: list[tuple[int, int]]
-) -> None:
-    assert split_batch(count, sizes) == expected
-
-
-@given(
-    count=st.integers(min_value=1, max_value=300),
-    sizes=st.sets(st.integers(min_value=1, max_value=64), min_size=1),
-)
-def test_split_holds_every_row_once_and_none_is_too_large(count: int, sizes: set[int]) -> None:
-    parts = split_batch(count, sorted(sizes))
-    assert sum(rows for rows, _ in parts) == count
-    assert all(1 <= rows <= size and size in sizes for rows, size in parts)
-
-
-@pytest.mark.parametrize("count", range(1, 20))
-def test_parts_come_back_in_order_without_what_fills_them(count: int) -> None:
-    graphs = {size: Doubling() for size in (2, 8)}
-    rows, marks = torch.arange(3 * count).reshape(count, 3), torch.arange(count)
-    doubled, same = BatchGraphs(graphs).run(rows, marks)
-    assert np.array_equal(doubled, 2 * rows.numpy())
-    assert np.array_equal(same, marks.numpy())
-    assert all(shape[0] == size for size, graph in graphs.items() for shape in graph.shapes)
+def test_threads_are_shared_out_evenly_among_rows(num_threads: int, expected: int) -> None:
+    assert num_streams(num_threads) == expected
 
 
 def shapes_of(graphs: Sequence[Doubling]) -> list[list[int]]:
