@@ -6,7 +6,9 @@ Everything here may be deleted at any time. A folder that cannot be read or writ
 more.
 """
 
+import glob
 import logging
+import os
 import tempfile
 from functools import cache
 from hashlib import sha256
@@ -17,6 +19,9 @@ import model_store
 logger = logging.getLogger(__name__)
 
 _DIGEST_BYTES = 32
+_KEY_LENGTH = 20
+# Of one name: those of releases that may be rolled back to, and of other settings.
+_MOST_KEPT = 4
 
 
 class GraphCache:
@@ -30,6 +35,7 @@ class GraphCache:
         path = self._path(name, key)
         try:
             data = path.read_bytes()
+            os.utime(path)  # the newest are kept
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -42,7 +48,10 @@ class GraphCache:
         return content
 
     def write(self, name: str, content: bytes, *, key: str) -> None:
-        """Keep bytes; the file appears whole or not at all."""
+        """Keep bytes; the file appears whole or not at all.
+
+        Of a name only the files that were used last are kept: each release has its own.
+        """
         path = self._path(name, key)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -56,6 +65,8 @@ class GraphCache:
                 except BaseException:
                     Path(partial.name).unlink(missing_ok=True)
                     raise
+            for outdated in self._of_name(name)[_MOST_KEPT:]:
+                outdated.unlink(missing_ok=True)
         except OSError as error:
             logger.warning(
                 "the engine's cache cannot be written (%s), so every start converts the models "
@@ -63,8 +74,17 @@ class GraphCache:
                 error,
             )
 
+    def _of_name(self, name: str) -> list[Path]:
+        """What is kept under any key, the last used first."""
+        ending = "?" * _KEY_LENGTH + ".graph"
+        return sorted(
+            self._folder.glob(f"{glob.escape(name)}-{ending}"),
+            key=lambda path: path.stat().st_mtime,
+            reverse=True,
+        )
+
     def _path(self, name: str, key: str) -> Path:
-        return self._folder / f"{name}-{key[:20]}.graph"
+        return self._folder / f"{name}-{key[:_KEY_LENGTH]}.graph"
 
 
 @cache
