@@ -84,7 +84,7 @@ class Settings(BaseSettings):
     engine_cache_dir: Path | None = Field(
         Path("~/.cache/affectsr"),
         description="Folder in which OpenVINO's converted models are kept from start to start, "
-        "110 MB; it may be deleted at any time. Empty: each start converts them anew.",
+        "90 MB a release; it may be deleted at any time. Empty: each start converts them anew.",
     )
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = Field(
         "auto", description="`auto` takes a CUDA device where there is one; else `cpu`, `cuda:0`."
