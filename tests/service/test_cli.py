@@ -215,13 +215,16 @@ def test_alpha_of_the_input_is_kept(tmp_path: Path) -> None:
 def test_serving_computes_no_numpy_product_on_several_cores() -> None:
     code = """
 import sys, time, types, service.cli
-def serve(settings):
+def serve(settings, *, early):
     import numpy
     rows = numpy.ones((2000, 200))
     wall, processor = time.perf_counter(), time.process_time()
     for _ in range(10):
         rows @ rows.T
     return int(time.process_time() - processor > 1.2 * (time.perf_counter() - wall))
+def load(settings):
+    return types.SimpleNamespace(thread=types.SimpleNamespace(close=lambda: None))
+sys.modules["service.early_engine"] = types.SimpleNamespace(EarlyEngine=load)
 sys.modules["service.server"] = types.SimpleNamespace(serve=serve)
 sys.exit(service.cli.main(["serve"]))
 """
