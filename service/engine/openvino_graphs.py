@@ -66,9 +66,12 @@ class RowGraph:
                 request.start_async([value[index : index + 1] for value in rows])
         finally:
             # Also where one could not be started: the others must not run on into the next batch.
-            errors = [error for request in requests if (error := _wait(request)) is not None]
-        if errors:
-            raise errors[0]
+            error = _wait_for_all(requests)
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # it knows this call, which holds the rows
         return tuple(
             np.concatenate([request.get_output_tensor(index).data for request in requests])
             for index in range(self._num_outputs)
@@ -106,9 +109,12 @@ class ShapeGraphs:
         return graph.run(rows)
 
 
-def _wait(request: "openvino.InferRequest") -> RuntimeError | None:
-    try:
-        request.wait()
-    except RuntimeError as error:
-        return error
-    return None
+def _wait_for_all(requests: "Sequence[openvino.InferRequest]") -> RuntimeError | None:
+    """Gives the first error of those that ended in one."""
+    first = None
+    for request in requests:
+        try:
+            request.wait()
+        except RuntimeError as error:
+            first = first or error.with_traceback(None)
+    return first

@@ -1,5 +1,8 @@
 """Which graph computes what, with graphs that count."""
 
+import contextlib
+import gc
+import weakref
 from collections.abc import Sequence
 from types import SimpleNamespace
 
@@ -74,6 +77,19 @@ def test_row_that_fails_is_raised_when_no_other_runs_any_more() -> None:
     assert [request.num_waited for request in compiled.requests] == [1, 1, 1, 1]
     doubled, _ = graph.run(torch.tensor([[4]]))
     assert doubled.tolist() == [[8]]
+
+
+def test_rows_of_a_failed_batch_are_not_left_to_the_collector() -> None:
+    graph, rows = RowGraph(Compiled()), torch.tensor([[-13], [-13]])
+    held = weakref.ref(rows)
+    gc.disable()
+    try:
+        with contextlib.suppress(RuntimeError):
+            graph.run(rows)
+        del rows
+        assert held() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(
