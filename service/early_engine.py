@@ -22,8 +22,8 @@ class EarlyEngine:
         Args:
             settings: checked and complete.
         """
-        self.thread = EngineThread()
         self.store = open_store(settings)
+        self.thread = EngineThread()
         self.on_landmarks: Callable[[float], None] = lambda seconds: None
         """Told how long landmarks took to find; set before the engine has requests."""
         self._engine: Future[Engine] = self.thread.begin(

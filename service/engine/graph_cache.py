@@ -6,6 +6,7 @@ Everything here may be deleted at any time. A folder that cannot be read or writ
 more.
 """
 
+import contextlib
 import glob
 import logging
 import os
@@ -35,7 +36,6 @@ class GraphCache:
         path = self._path(name, key)
         try:
             data = path.read_bytes()
-            os.utime(path)  # the newest are kept
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -45,6 +45,8 @@ class GraphCache:
         if sha256(content).digest() != digest:
             logger.warning("%s is damaged and made anew", path)
             return None
+        with contextlib.suppress(OSError):  # a folder that may only be read serves as well
+            os.utime(path)  # what was used last is kept
         return content
 
     def write(self, name: str, content: bytes, *, key: str) -> None:

@@ -1,6 +1,8 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from service.engine.graph_cache import GraphCache
 
 HOUR = 3600
@@ -22,3 +24,16 @@ def test_only_what_was_used_last_is_kept_of_a_name(tmp_path: Path) -> None:
     assert keys_of(tmp_path, "x4") - {"r"} == {"a", "b", "d", "e"}
     assert cache.read("x4", key="c" * 30) is None
     assert cache.read("x4-row", key="z" * 30) == b"another name"
+
+
+def test_file_that_may_only_be_read_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(f"{path} is another user's")
+
+    cache = GraphCache(tmp_path)
+    cache.write("x4", b"graph", key="a" * 30)
+    monkeypatch.setattr("os.utime", refuse)
+    assert cache.read("x4", key="a" * 30) == b"graph"
+    assert caplog.text == ""
