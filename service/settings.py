@@ -91,8 +91,8 @@ class Settings(BaseSettings):
     )
     cpu_dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
-        description="Arithmetic on a CPU. `auto` takes bfloat16 where the CPU computes in it: "
-        "twice as fast, colours a third of a level in 255 off; float32 is the reference.",
+        description="Arithmetic on a CPU. `auto` takes bfloat16 where that is measured to be "
+        "faster on this CPU: colours a third of a level in 255 off; float32 is the reference.",
     )
     torch_num_threads: int = Field(
         0, ge=0, description="CPU threads of the network; 0 takes every core."

@@ -1,10 +1,10 @@
 """In which precision a network's forward pass runs."""
 
-from functools import cache
 from typing import Literal
 
 import torch
 
+from model_store.bfloat16 import why_not_bfloat16
 from training.config import Precision
 
 
@@ -18,16 +18,13 @@ def forward_autocast(device: torch.device, *, precision: Precision) -> torch.aut
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> Literal["float32", "bfloat16"]:
-    """What "auto" means on a device: bfloat16 where it computes in it, float32 elsewhere."""
+    """What "auto" means on a device: bfloat16 where that is the faster one, float32 elsewhere."""
     if precision != "auto":
         return precision
-    return "bfloat16" if _computes_in_bfloat16(device) else "float32"
+    return "bfloat16" if _gains_by_bfloat16(device) else "float32"
 
 
-@cache
-def _computes_in_bfloat16(device: torch.device) -> bool:
-    # Where it has to be emulated it is the slower one.
+def _gains_by_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)  # Ampere and later
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16"))
+    return why_not_bfloat16() is None

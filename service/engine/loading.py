@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from model_store.bfloat16 import why_not_bfloat16
 from model_store.faces.detector import FaceDetector
 from model_store.landmarks.fallback import LandmarkPredictor
 from model_store.landmarks.mediapipe_mesh import MediaPipeMesh
@@ -213,13 +214,13 @@ class _Workshop:
         Raises:
             EngineUnavailableError: it cannot be had here.
         """
-        if candidate.name == "openvino":
-            return self._openvino(candidate.dtype, passed_over)
         if candidate.name == "cuda":
             return self._cuda(passed_over)
-        is_emulated = candidate.dtype == "bfloat16" and not _has_bfloat16()
-        if is_emulated and self._settings.cpu_dtype == "auto":
-            raise EngineUnavailableError("this CPU does not compute in bfloat16")
+        is_choice = candidate.dtype == "bfloat16" and self._settings.cpu_dtype == "auto"
+        if is_choice and (reason := why_not_bfloat16()):
+            raise EngineUnavailableError(reason)
+        if candidate.name == "openvino":
+            return self._openvino(candidate.dtype, passed_over)
         return self._torch(candidate.dtype, passed_over)
 
     def _openvino(self, dtype: Dtype, passed_over: Mapping[str, str]) -> DeviceEngine:
@@ -267,7 +268,7 @@ class _Workshop:
             max_batch_size=self._settings.max_batch_size,
             memory_limit_bytes=memory_limit_bytes(),
         )
-        self._add_face_finder(engine, is_reduced=dtype == "bfloat16" and _has_bfloat16())
+        self._add_face_finder(engine, is_reduced=dtype == "bfloat16" and why_not_bfloat16() is None)
         return engine
 
     def _add_face_finder(self, engine: DeviceEngine, *, is_reduced: bool) -> None:
@@ -295,12 +296,6 @@ class _Workshop:
             min_confidence=self._settings.min_landmark_confidence,
             device=self._device,
         )
-
-
-def _has_bfloat16() -> bool:
-    # Where it has to be emulated it is the slower one.
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16"))
 
 
 def _finder_opener(

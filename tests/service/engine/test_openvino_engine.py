@@ -297,19 +297,20 @@ def test_openvino_that_is_asked_for_and_missing_keeps_the_service_from_starting(
 
 
 @pytest.mark.usefixtures("engines")
-def test_cpu_without_bfloat16_computes_in_float32(
+@pytest.mark.parametrize("engine", ["openvino", "torch"])
+def test_cpu_that_gains_nothing_by_bfloat16_computes_in_float32(
+    engine: str,
     store: ModelStore,
     cache: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(OpenVinoRuntime, "has_bfloat16", property(lambda self: False))
-    description = load_engine(store, smallest("auto", cache, cpu_dtype="auto")).description
-    assert (description.name, description.dtype) == ("openvino", "float32")
-    assert description.passed_over == {
-        "openvino in bfloat16": "this CPU does not compute in bfloat16"
-    }
-    assert "this CPU does not compute in bfloat16" in caplog.text
+    reason = "this CPU is no faster in bfloat16 than in float32"
+    monkeypatch.setattr("service.engine.loading.why_not_bfloat16", lambda: reason)
+    description = load_engine(store, smallest(engine, cache, cpu_dtype="auto")).description
+    assert (description.name, description.dtype) == (engine, "float32")
+    assert description.passed_over == {f"{engine} in bfloat16": reason}
+    assert reason in caplog.text
 
 
 @pytest.mark.usefixtures("engines")
@@ -319,15 +320,6 @@ def test_bfloat16_that_is_asked_for_and_missing_keeps_the_service_from_starting(
     monkeypatch.setattr(OpenVinoRuntime, "has_bfloat16", property(lambda self: False))
     with pytest.raises(StartupError, match="this CPU does not compute in bfloat16"):
         load_engine(store, smallest("openvino", cache, cpu_dtype="bfloat16"))
-
-
-def test_torch_computes_in_float32_where_the_cpu_lacks_bfloat16(
-    store: ModelStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("service.engine.loading._has_bfloat16", lambda: False)
-    description = load_engine(store, smallest("torch", None, cpu_dtype="auto")).description
-    assert (description.name, description.dtype) == ("torch", "float32")
-    assert description.passed_over == {"torch in bfloat16": "this CPU does not compute in bfloat16"}
 
 
 @pytest.mark.usefixtures("engines")
