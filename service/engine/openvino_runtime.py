@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from service.engine.graph_cache import GraphCache, digest_of_code
 from service.engine.openvino_graphs import OpenVinoGraph, RowGraph
-from service.engine.openvino_rewrites import normalise_in_place
+from service.engine.openvino_rewrites import rewrite
 from service.engine.tracing import trace
 from service.errors import EngineUnavailableError
 
@@ -143,7 +143,7 @@ class OpenVinoRuntime:
         decoder = TorchScriptPythonDecoder(traced, example_input=conversion.examples)
         converted = frontend.convert(frontend.load(decoder))
         converted.reshape(self._shapes(converted, conversion))
-        normalise_in_place(converted)
+        rewrite(converted)
         return converted
 
     def _shapes(
