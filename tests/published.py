@@ -10,13 +10,19 @@ UNTRAINED = TrainingRecord(
 )
 
 
-def publish_untrained(store: ModelStore, network: nn.Module, *, name: str) -> ModelManifest:
+def publish_untrained(
+    store: ModelStore,
+    network: nn.Module,
+    *,
+    name: str,
+    training: TrainingRecord = UNTRAINED,
+) -> ModelManifest:
     """Publish a network as the next version of `name`."""
     return store.publish(
         network,
         name=name,
         metrics={"mean/psnr_gain_db": 1.25},
-        training=UNTRAINED,
+        training=training,
         licence="Research only",
         git_commit="abc",
     )

@@ -68,6 +68,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("--against", metavar="MODEL", help="differences are to it, not the first")
     evaluate.add_argument("--max-faces", type=int, help="at most so many faces of each pack")
+    evaluate.add_argument(
+        "--degradation",
+        type=Path,
+        metavar="CONFIG",
+        help="training configuration by whose [degradation] the faces are damaged",
+    )
     evaluate.add_argument("--json", type=Path, help="also write every number there")
     evaluate.add_argument("--html", type=Path, help="also write a page with tables and faces there")
     report = commands.add_parser("report", help="train and measure a study: the paper's tables")
@@ -127,7 +133,7 @@ def _add_calibrate(commands: Commands) -> None:
     )
     calibrate.add_argument("--packs", type=Path, default=Path("packs"), help="folder of packs")
     calibrate.add_argument("--classifier", metavar="NAME[@VERSION]", help="who reads expressions")
-    calibrate.add_argument("--name", help="of the calibration, if not agreement-x8 or agreement-x4")
+    calibrate.add_argument("--name", help="of the calibration, if not the network's")
     calibrate.add_argument("--store", type=Path, help="store to publish to, if not the package's")
     calibrate.add_argument(
         "--allow-worse", metavar="REASON", help="publish even a poor fit; the manifest keeps why"
@@ -172,6 +178,7 @@ def _evaluate(options: argparse.Namespace) -> int:
             feature_weights=options.feature_weights,
             classifier=options.classifier,
             against=options.against,
+            degradation=options.degradation,
         ),
         store=ModelStore(),
         notify=_notify,

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from model_store.emotion.recoverability import AgreementCalibration
+from model_store.emotion.recoverability import AgreementCalibration, AgreementCalibrationConfig
 from model_store.errors import ModelStoreError
 from model_store.store import ModelStore
+from training.config import DegradationConfig, load_config
 from training.errors import TrainingError
-from training.evaluation.agreement import CALIBRATION_NAMES, AgreementCheck, check_comparison
+from training.evaluation.agreement import AgreementCheck, check_comparison
 from training.evaluation.comparison import Comparison, measure_models
 from training.evaluation.faces import FaceSet, open_face_sets
 from training.evaluation.landmark_controls import CONTROL_MEANINGS, LandmarkControl
@@ -46,6 +47,8 @@ class EvaluateOptions:
         feature_weights: Folder of the LPIPS weights, if not the environment's.
         classifier: Published version that reads expressions; None takes the store's.
         against: Model from which the differences are taken; None takes the first.
+        degradation: Training configuration whose `[degradation]` the test faces go through; None
+            is the protocol's bicubic.
     """
 
     models: tuple[str, ...]
@@ -57,6 +60,7 @@ class EvaluateOptions:
     feature_weights: Path | None = None
     classifier: str | None = None
     against: str | None = None
+    degradation: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,8 @@ def evaluate(options: EvaluateOptions, *, store: ModelStore, notify: Notify) -> 
     kind = common_reader_kind({n: o.network for n, o in opened.items()}, names)
     if kind is not None:
         _check_against(options.against, names)
+        if options.degradation is not None:
+            raise TrainingError("--degradation is for networks that make images, not for readers")
         comparison = kind.compare(
             opened,
             packs=options.packs,
@@ -94,7 +100,10 @@ def evaluate(options: EvaluateOptions, *, store: ModelStore, notify: Notify) -> 
             against=options.against,
         )
         return Evaluation(comparison, (), ())
-    sets = open_face_sets(options.packs, options.tests, max_faces=options.max_faces)
+    degradation, notes = _degradation_of(options)
+    sets = open_face_sets(
+        options.packs, options.tests, max_faces=options.max_faces, degradation=degradation
+    )
     models = _open_models(names, opened, options, sets)
     _check_against(options.against, [model.description.title for model in models])
     comparison = measure_with_all(
@@ -104,6 +113,7 @@ def evaluate(options: EvaluateOptions, *, store: ModelStore, notify: Notify) -> 
         feature_weights=options.feature_weights,
         classifier=options.classifier,
         against=options.against,
+        notes=notes,
         notify=notify,
     )
     checks = check_calibrations(comparison, store=store, classifier=options.classifier)
@@ -167,6 +177,7 @@ def measure_with_all(
     feature_weights: Path | None,
     classifier: str | None = None,
     against: str | None = None,
+    notes: Sequence[str] = (),
     notify: Notify = lambda line: None,
 ) -> Comparison:
     """Measure models with every measure that can be taken here.
@@ -175,13 +186,13 @@ def measure_with_all(
         TrainingError: a model learnt from a set, or a file cannot be used.
     """
     opened = open_measures(store=store, feature_weights=feature_weights, classifier=classifier)
-    with opened as (measures, notes):
+    with opened as (measures, missing):
         return measure_models(
             models,
             sets,
             measures=measures,
             against=against,
-            notes=[*notes, *control_notes(models)],
+            notes=[*notes, *missing, *control_notes(models)],
             notify=notify,
         )
 
@@ -197,19 +208,31 @@ def check_calibrations(
         classifier: Who read the expressions; None is the store's.
     """
     reader = classifier or published_classifier(store)
+    if reader is None:
+        return []
     checks: list[AgreementCheck] = []
-    for scale in comparison.scales:
-        name = CALIBRATION_NAMES[scale]
-        if reader is None or not store.versions(name):
+    for name in store.names():
+        if store.resolve(name).architecture != AgreementCalibrationConfig.architecture:
             continue
         calibration = store.load(name).module
         assert isinstance(calibration, AgreementCalibration)
-        for result in comparison.at_scale(scale):
+        config = calibration.config
+        for result in comparison.at_scale(config.scale):
             digests = [_digest_of(n, store) for n in (result.description.name, reader)]
-            config = calibration.config
             if digests == [config.upscaler_sha256, config.classifier_sha256]:
                 checks += check_comparison(comparison, result, calibration)
     return checks
+
+
+def _degradation_of(options: EvaluateOptions) -> tuple[DegradationConfig, list[str]]:
+    """How LR images are made, and what to tell of it."""
+    if options.degradation is None:
+        return DegradationConfig(), []
+    degradation = load_config(options.degradation).degradation
+    if degradation.is_plain:
+        return degradation, []
+    file = options.degradation.name
+    return degradation, [f"LR images are not by bicubic alone, but degraded as {file} says."]
 
 
 def _digest_of(name: str, store: ModelStore) -> str:

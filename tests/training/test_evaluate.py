@@ -14,6 +14,7 @@ from model_store.affectsrnet.config import AffectSRNetConfig
 from model_store.affectsrnet.network import AffectSRNet
 from model_store.landmarks.landmarker import Landmarker, LandmarkerConfig
 from model_store.store import ModelStore
+from tests.conftest import ROOT
 from tests.published import publish_untrained
 from tests.tiny_baselines import tiny_baseline
 from tests.tiny_classifiers import tiny_classifier
@@ -261,3 +262,28 @@ def test_published_models_beat_bicubic_on_real_faces_by_their_manifests_gain(
     # The manifest's number is of 250 faces, this one of 24.
     assert gain.mean == pytest.approx(stated, abs=0.6)
     assert gain.is_above_zero
+
+
+def test_faces_are_degraded_as_a_configuration_says(store: ModelStore, packs: Path) -> None:
+    real = ROOT / "training" / "configs" / "affectsrnet-x4-real.toml"
+    clean = run(options(packs, "edsr-x4"), store).comparison
+    damaged = run(replace(options(packs, "edsr-x4"), degradation=real), store).comparison
+    for title in ("bicubic", "edsr-x4"):
+        before, after = (found.find(title, scale=4) for found in (clean, damaged))
+        assert before is not None
+        assert after is not None
+        # Of these faces of noise damage may even improve it.
+        assert after.means["psnr_db"].mean != before.means["psnr_db"].mean
+    note = "LR images are not by bicubic alone, but degraded as affectsrnet-x4-real.toml says."
+    assert note in damaged.notes
+    assert note not in clean.notes
+
+
+def test_degradation_of_no_file_or_for_readers_is_refused(store: ModelStore, packs: Path) -> None:
+    lost = Path("lost.toml")
+    for name, message in (
+        ("edsr-x4", "cannot read config lost.toml"),
+        ("landmarker", "--degradation is for networks that make images"),
+    ):
+        with pytest.raises(TrainingError, match=message):
+            run(replace(options(packs, name), degradation=lost), store)

@@ -1,7 +1,7 @@
 """One call of ``calibrate-agreement``: fit on some faces, check on others, publish."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +13,10 @@ from model_store.manifest import ModelManifest, TrainingRecord
 from model_store.store import ModelStore
 from training.agreement.faces import open_fit_faces, open_test_faces
 from training.agreement.fit import fit_agreement
+from training.config import DegradationConfig, parse_section
 from training.errors import PublishRefusedError, TrainingError
 from training.evaluate import Notify, with_bicubic
 from training.evaluation.agreement import (
-    CALIBRATION_NAMES,
     AgreementCheck,
     AgreementReadouts,
     agreement_readouts,
@@ -29,6 +29,7 @@ from training.evaluation.open_measures import OpenedReader, open_expression_read
 from training.provenance import current_commit
 from training.publish.run import RESEARCH_ONLY_LICENCE
 
+_OURS = "affectsrnet-"
 # Of faces that nothing was fitted on; above it "80 %" would not mean it.
 _MAX_CALIBRATION_ERROR = 0.1
 
@@ -44,7 +45,7 @@ class AgreementOptions:
         tests: Packs to check on: all faces of a face pack, the test slice of an expression pack;
             nothing was fitted on them.
         classifier: Published version that reads expressions; None takes the store's.
-        name: Of the calibration; None is "agreement-x8" or "agreement-x4".
+        name: Of the calibration; None is the network's, "agreement" for "affectsrnet".
         allow_worse: Why it is published although the check objects; None publishes nothing then.
     """
 
@@ -66,6 +67,8 @@ def calibrate_agreement(
     show: Callable[[Sequence[AgreementCheck]], None] = lambda checks: None,
 ) -> ModelManifest:
     """Fit how likely a result shows its original's expression, check it, and publish it.
+
+    LR images are made as those were that the network learnt from: for real photographs degraded.
 
     Args:
         options: What to fit.
@@ -92,11 +95,18 @@ def calibrate_agreement(
             classifier_sha256=opened.classifier.weights_sha256,
         )
     )
-    fit_sets = [open_fit_faces(options.packs / name) for name in options.fit]
+    degradation = _degradation_of(upscaler)
+    fit_sets = [
+        replace(open_fit_faces(options.packs / name), degradation=degradation)
+        for name in options.fit
+    ]
     fitted_on = _read(model, fit_sets, opened, notify)
     readouts = _all_readouts(fitted_on, model)
     fit_agreement(calibration, readouts)
-    test_sets = [open_test_faces(options.packs / name) for name in options.tests]
+    test_sets = [
+        replace(open_test_faces(options.packs / name), degradation=degradation)
+        for name in options.tests
+    ]
     tested_on = _read(model, test_sets, opened, notify)
     result = tested_on.find(model.description.title, scale=model.scale)
     assert result is not None  # just measured
@@ -110,7 +120,7 @@ def calibrate_agreement(
         )
     return target.publish(
         calibration,
-        name=options.name or CALIBRATION_NAMES[model.scale],
+        name=options.name or _name_for(upscaler.name),
         metrics=_metrics(checks),
         training=_record(fit_sets, readouts),
         licence=RESEARCH_ONLY_LICENCE,
@@ -130,6 +140,19 @@ def _open_upscaler(reference: str, store: ModelStore) -> tuple[ModelManifest, Mo
     if not isinstance(opened.network, Upscaler):
         raise TrainingError(f"{reference} makes no images; name a network that upscales")
     return manifest, network_model(manifest.reference, opened)
+
+
+def _name_for(upscaler: str) -> str:
+    """Of affectsrnet-x8-psnr it is agreement-x8-psnr, of others agreement-NAME."""
+    return f"agreement-{upscaler.removeprefix(_OURS)}"
+
+
+def _degradation_of(upscaler: ModelManifest) -> DegradationConfig:
+    """What the network's LR images went through in training; the paper's for one that had none."""
+    document = upscaler.training.config.get("degradation", {})
+    if not isinstance(document, Mapping):
+        raise TrainingError(f"the manifest of {upscaler.reference} has a degradation of no keys")
+    return parse_section(DegradationConfig, document, where="degradation")
 
 
 def _read(

@@ -131,6 +131,12 @@ class DegradationConfig:
     jpeg_probability: float = 0.0
     min_jpeg_quality: int = 30
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether LR images are the paper's: bicubic, and nothing else done to them."""
+        shares = (self.blur_probability, self.noise_probability, self.jpeg_probability)
+        return self.kind == "bicubic" and not any(shares)
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:

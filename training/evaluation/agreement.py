@@ -3,7 +3,7 @@
 Made of what an evaluation has read already: the bicubic image is the network's input, enlarged.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +18,6 @@ from training.evaluation.models import BICUBIC
 from training.quality import Estimate, Reliability, estimate_mean, measure_reliability
 
 ALL_SETS = "all sets"
-CALIBRATION_NAMES: Mapping[int, str] = {4: "agreement-x4", 8: "agreement-x8"}
-"""By scale, the published calibration of the upscaler that is the default there."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,6 @@
 """From published networks and packs to a published calibration, and to its check in a report."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -9,11 +9,12 @@ import torch
 from model_store.emotion.recoverability import AgreementCalibration
 from model_store.landmarks.landmarker import Landmarker, LandmarkerConfig
 from model_store.store import ModelStore
-from tests.published import publish_untrained
+from tests.published import UNTRAINED, publish_untrained
 from tests.tiny_baselines import tiny_baseline
 from tests.tiny_classifiers import tiny_classifier
 from tests.training.conftest import MakePack
 from training.agreement import AgreementOptions, calibrate_agreement
+from training.config import BlindDegradationConfig
 from training.errors import PublishRefusedError, TrainingError
 from training.evaluate import EvaluateOptions, evaluate, write_reports
 from training.evaluation.agreement import AgreementCheck
@@ -70,7 +71,7 @@ def test_a_calibration_is_published_with_its_networks_and_its_check(
 ) -> None:
     checks: list[AgreementCheck] = []
     calibration = run(options, store, checks)
-    manifest = store.resolve("agreement-x8@1")
+    manifest = store.resolve("agreement-srcnn-x8@1")
     upscaler, classifier = store.resolve("srcnn-x8"), store.resolve("emotion-mobilefacenet")
     calibration.require_fits(
         upscaler_sha256=upscaler.weights_sha256, classifier_sha256=classifier.weights_sha256
@@ -110,9 +111,9 @@ def test_a_poor_fit_is_refused_unless_somebody_says_why(
     # A calibration for noise does not hold on other noise.
     with pytest.raises(PublishRefusedError, match="the calibration is not published: its "):
         run(replace(options, allow_worse=None), store)
-    assert store.versions("agreement-x8") == []
+    assert store.versions("agreement-srcnn-x8") == []
     run(options, store)
-    assert store.resolve("agreement-x8").allowed_worse == "noise has no expression"
+    assert store.resolve("agreement-srcnn-x8").allowed_worse == "noise has no expression"
 
 
 def test_what_cannot_be_calibrated_is_named(store: ModelStore, options: AgreementOptions) -> None:
@@ -124,3 +125,20 @@ def test_what_cannot_be_calibrated_is_named(store: ModelStore, options: Agreemen
     ):
         with pytest.raises(TrainingError, match=message):
             run(replace(options, **change), store)  # type: ignore[arg-type]
+
+
+def test_inputs_are_degraded_as_the_network_learnt_them(
+    store: ModelStore, options: AgreementOptions
+) -> None:
+    config = {"degradation": {"kind": "blind", "blind": asdict(BlindDegradationConfig())}}
+    twin = store.load("srcnn-x8").module
+    published = publish_untrained(
+        store, twin, name="affectsrnet-x8-real", training=replace(UNTRAINED, config=config)
+    )
+    clean, damaged = (
+        run(replace(options, upscaler=name), store) for name in ("srcnn-x8", published.name)
+    )
+    # The same weights: what differs is what they were shown.
+    assert store.resolve("srcnn-x8").weights_sha256 == published.weights_sha256
+    assert not torch.equal(clean.coefficients, damaged.coefficients)
+    assert store.versions("agreement-x8-real") == ["1"]

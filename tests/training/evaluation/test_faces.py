@@ -1,9 +1,12 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.training.conftest import MakePack
+from tests.training.evaluation.sets import make_face_set
+from training.config import DegradationConfig
 from training.errors import DataError
 from training.evaluation.faces import enlarge_bicubic, low_resolution, open_face_sets
 
@@ -66,3 +69,28 @@ def test_faces_are_taken_evenly_from_the_whole_pack(make_pack: MakePack) -> None
 def test_a_missing_pack_is_named_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"absent is no face pack.*make it with 'prepare'"):
         open_face_sets(tmp_path, ["absent"])
+
+
+@pytest.mark.parametrize("scale", [4, 8])
+def test_degraded_faces_are_the_same_at_every_call_and_in_any_company(scale: int) -> None:
+    config = DegradationConfig(kind="blind")
+    many = replace(make_face_set(faces=53), degradation=config)
+    few = replace(many, originals=many.originals[:2], stems=many.stems[:2])
+    first, again, small = (faces.at_scale(scale).images for faces in (many, many, few))
+    assert np.array_equal(first, again)
+    assert np.array_equal(first[:2], small)
+    assert first[0].shape == (128 // scale, 128 // scale, 3)
+    assert first[0].dtype == np.uint8
+    # The 51st is not degraded like the first, whose place in a batch it has.
+    undamaged = replace(many, degradation=DegradationConfig()).at_scale(scale).images
+    assert np.abs(np.subtract(first, undamaged, dtype=np.int16)).mean() > 2
+    twins = replace(many, originals=(many.originals[0],) * 53).at_scale(scale).images
+    assert not np.array_equal(twins[0], twins[50])
+
+
+def test_plain_degradation_is_pillows_bicubic() -> None:
+    faces = make_face_set(faces=1)
+    assert DegradationConfig().is_plain
+    assert not DegradationConfig(jpeg_probability=0.1).is_plain
+    reduced = faces.at_scale(8).images[0]
+    assert np.array_equal(reduced, low_resolution(faces.originals[0], side_px=16))
