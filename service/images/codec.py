@@ -23,6 +23,8 @@ _SMALL_FILE_BYTES = 8 * 1024
 _SMALL_FILE_PIXELS = 64 * 64
 _PROFILE_MARKS = (b"ICC_PROFILE", b"iCCP", b"ICCP")
 _SMALL_JPEG_PIXELS = 128 * 128
+# Files of a few faces, which one thread has decoded before a second one would be awake.
+_ONE_THREADS_BYTES = 32 * 1024
 
 
 class ImageCodec:
@@ -48,6 +50,8 @@ class ImageCodec:
         """Decode several files, or say why one cannot be, each thread once for its share."""
         if all(map(self._is_done_at_once, files)):
             return [self._decoded(data) for data in files]
+        if sum(map(len, files)) <= _ONE_THREADS_BYTES:
+            return await self._run(lambda: [self._decoded(data) for data in files])
         return await self.compute_each(self._decoded, files)
 
     async def decode_photo(self, data: bytes) -> DecodedImage:

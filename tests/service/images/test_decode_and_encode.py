@@ -18,6 +18,7 @@ from service.errors import (
     UnsupportedImageFormatError,
 )
 from service.images import (
+    DecodedImage,
     ImageCodec,
     ImageLimits,
     MediaType,
@@ -355,6 +356,24 @@ async def test_items_are_spread_over_all_threads_and_their_results_come_in_order
     results = await codec.compute_each(work, range(count))
     codec.close()
     assert results == [item * item for item in range(count)]
+
+
+@pytest.mark.anyio
+async def test_files_of_few_bytes_wake_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
+
+    def decode(data: bytes, limits: ImageLimits) -> DecodedImage:
+        threads.append(threading.get_ident())
+        return decode_image(data, limits)
+
+    monkeypatch.setattr("service.images.codec.decode_image", decode)
+    codec = ImageCodec(LIMITS, photo_limits=LIMITS, num_threads=2)
+    levels = [7, 90, 200]
+    images = await codec.decode_all([as_file(plain(level, 128, 128)) for level in levels])
+    codec.close()
+    assert [image.rgb[0, 0, 0] for image in images if isinstance(image, DecodedImage)] == levels
+    assert len(set(threads)) == 1
+    assert threading.get_ident() not in threads
 
 
 @pytest.fixture
