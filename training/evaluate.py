@@ -1,7 +1,7 @@
 """One call of ``evaluate``: models, test sets and measures put together and run."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -100,7 +100,7 @@ def evaluate(options: EvaluateOptions, *, store: ModelStore, notify: Notify) -> 
             against=options.against,
         )
         return Evaluation(comparison, (), ())
-    degradation, notes = _degradation_of(options)
+    degradation, lr_images = _degradation_of(options)
     sets = open_face_sets(
         options.packs, options.tests, max_faces=options.max_faces, degradation=degradation
     )
@@ -113,9 +113,10 @@ def evaluate(options: EvaluateOptions, *, store: ModelStore, notify: Notify) -> 
         feature_weights=options.feature_weights,
         classifier=options.classifier,
         against=options.against,
-        notes=notes,
         notify=notify,
     )
+    if lr_images is not None:
+        comparison = replace(comparison, lr_images=lr_images)
     checks = check_calibrations(comparison, store=store, classifier=options.classifier)
     return Evaluation(comparison, tuple(sets), tuple(models), tuple(checks))
 
@@ -177,7 +178,6 @@ def measure_with_all(
     feature_weights: Path | None,
     classifier: str | None = None,
     against: str | None = None,
-    notes: Sequence[str] = (),
     notify: Notify = lambda line: None,
 ) -> Comparison:
     """Measure models with every measure that can be taken here.
@@ -186,13 +186,13 @@ def measure_with_all(
         TrainingError: a model learnt from a set, or a file cannot be used.
     """
     opened = open_measures(store=store, feature_weights=feature_weights, classifier=classifier)
-    with opened as (measures, missing):
+    with opened as (measures, notes):
         return measure_models(
             models,
             sets,
             measures=measures,
             against=against,
-            notes=[*notes, *missing, *control_notes(models)],
+            notes=[*notes, *control_notes(models)],
             notify=notify,
         )
 
@@ -224,15 +224,14 @@ def check_calibrations(
     return checks
 
 
-def _degradation_of(options: EvaluateOptions) -> tuple[DegradationConfig, list[str]]:
-    """How LR images are made, and what to tell of it."""
+def _degradation_of(options: EvaluateOptions) -> tuple[DegradationConfig, str | None]:
+    """How LR images are made, and how a report calls that where it is not the protocol's way."""
     if options.degradation is None:
-        return DegradationConfig(), []
+        return DegradationConfig(), None
     degradation = load_config(options.degradation).degradation
     if degradation.is_plain:
-        return degradation, []
-    file = options.degradation.name
-    return degradation, [f"LR images are not by bicubic alone, but degraded as {file} says."]
+        return degradation, None
+    return degradation, f"degraded as {options.degradation.name} says"
 
 
 def _digest_of(name: str, store: ModelStore) -> str:

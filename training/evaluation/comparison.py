@@ -19,6 +19,8 @@ GIVEN_LANDMARKS = Column(
     decimals=4,
 )
 
+PROTOCOLS_LR_IMAGES = "Pillow's bicubic in 8 bits"
+
 
 class TestFaces(Protocol):
     """A set of faces that models are measured on, as far as a comparison asks.
@@ -88,6 +90,7 @@ class Comparison:
         differences: Every model against bicubic and against the reference; every landmark
             control against the same network with its own landmarks, where that was measured.
         notes: What a reader has to know besides: what was left out and why, and what is leakage.
+        lr_images: How they were made of the originals.
     """
 
     columns: tuple[Column, ...]
@@ -96,6 +99,12 @@ class Comparison:
     results: tuple[ModelResult, ...]
     differences: tuple[Difference, ...] = ()
     notes: tuple[str, ...] = ()
+    lr_images: str = PROTOCOLS_LR_IMAGES
+
+    @property
+    def has_papers_inputs(self) -> bool:
+        """Whether the paper's numbers may stand beside these."""
+        return self.lr_images == PROTOCOLS_LR_IMAGES
 
     @property
     def scales(self) -> tuple[int, ...]:

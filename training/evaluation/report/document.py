@@ -30,6 +30,7 @@ def report_document(comparison: Comparison) -> dict[str, Json]:
     """Return a comparison as values that JSON knows."""
     return {
         "format": REPORT_FORMAT,
+        "lr_images": comparison.lr_images,
         "protocols": {protocol.name: protocol.description for protocol in PROTOCOLS},
         "interval": "95 %, bootstrap over faces, 2,000 draws, seeded; ECM's moved back by what "
         "drawing adds",

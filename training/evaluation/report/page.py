@@ -99,7 +99,7 @@ def _opening(comparison: Comparison, head: PageHead, *, has_faces: bool) -> Iter
     yield styled("p", "soft", f"{head.made}. Test faces: {sets}.")
     if has_faces:
         yield styled("div", "warn", _FACES_WARNING)
-    if comparison.scales:
+    if comparison.scales and comparison.has_papers_inputs:
         yield _how_to_read_decibels()
     if comparison.notes:
         yield styled("ul", "notes", *(tag("li", note) for note in comparison.notes))
@@ -279,7 +279,7 @@ def _method(comparison: Comparison, head: PageHead) -> Iterator[Markup]:
     digests = ", ".join(f"{name} {digest[:12]}" for name, digest in comparison.digests.items())
     yield tag(
         "footer",
-        *(_upscaling_method() if comparison.scales else ()),
+        *(_upscaling_method(comparison) if comparison.scales else ()),
         tag(
             "p",
             "Intervals: bootstrap over faces, 2,000 draws from a fixed seed, middle 95 %; draws of "
@@ -289,8 +289,8 @@ def _method(comparison: Comparison, head: PageHead) -> Iterator[Markup]:
     )
 
 
-def _upscaling_method() -> Iterator[Markup]:
-    yield tag("p", "LR images are Pillow's bicubic of the originals, in 8 bits.")
+def _upscaling_method(comparison: Comparison) -> Iterator[Markup]:
+    yield tag("p", f"LR images: {comparison.lr_images}.")
     for protocol in PROTOCOLS:
         yield tag("p", f"Protocol {protocol.name}: {protocol.description}.")
     yield tag(

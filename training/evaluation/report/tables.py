@@ -118,7 +118,12 @@ ABLATION_NAME = "Table III"
 
 
 def paper_tables(comparison: Comparison) -> list[PaperTable]:
-    """Fill Tables I and II for the scales that were measured, and III if a part of it was."""
+    """Fill Tables I and II for the scales that were measured, and III if a part of it was.
+
+    Of other inputs than the paper's there are none.
+    """
+    if not comparison.has_papers_inputs:
+        return []
     tables = [_method_table(comparison, scale) for scale in comparison.scales]
     if any(head.result is not None for head in _component_heads(comparison)[:-1]):
         tables.append(_ablation_table(comparison))

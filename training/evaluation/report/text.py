@@ -40,7 +40,7 @@ def format_share(share: Estimate | None) -> str:
 def _head(comparison: Comparison) -> Iterator[str]:
     sets = ", ".join(f"{name} ({count} faces)" for name, count in comparison.num_faces.items())
     if comparison.scales:
-        yield f"Measured on {sets}; LR by Pillow's bicubic in 8 bits."
+        yield f"Measured on {sets}; LR images: {comparison.lr_images}."
         for protocol in PROTOCOLS:
             yield f"Protocol {protocol.name}: {protocol.description}."
     else:

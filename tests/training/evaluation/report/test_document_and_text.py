@@ -81,7 +81,9 @@ def test_the_document_is_strict_json(compared: Comparison) -> None:
 
 def test_the_text_names_protocols_intervals_counts_and_differences(compared: Comparison) -> None:
     text = comparison_text(compared)
-    assert "Measured on one (2 faces), other (2 faces); LR by Pillow's bicubic in 8 bits." in text
+    assert (
+        "Measured on one (2 faces), other (2 faces); LR images: Pillow's bicubic in 8 bits." in text
+    )
     assert "Protocol sfmnet: Y of 8-bit images, 8 px border left out" in text
     assert "Protocol sparnet: Y of 8-bit images, whole image" in text
     assert "x8 ours (5.99 M parameters; 2 steps, 8 faces seen, from nothing)" in text
