@@ -42,8 +42,22 @@ class DeviceEngine:
         description: EngineDescription,
         max_batch_size: int = 1,
         memory_limit_bytes: int | None = None,
+        rows_at_once: int | None = None,
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
+        """Take what computes.
+
+        Args:
+            upscalers: with their models.
+            reader: of expressions; None for an engine without.
+            calibrations: by the reference of the model whose results they are of.
+            description: what it is.
+            max_batch_size: the largest batch.
+            memory_limit_bytes: that this process may use; None where no limit is known.
+            rows_at_once: faces that are computed at once by upscalers whose larger batches are
+                nothing but more of these; None for others.
+            on_close: called at the end.
+        """
         self._upscalers = {model.reference: (model, upscaler) for model, upscaler in upscalers}
         self._reader = reader
         self.calibrations = calibrations
@@ -52,6 +66,7 @@ class DeviceEngine:
         self._guard = DeviceGuard(self._device)
         self._max_batch_size = max_batch_size
         self._memory_limit_bytes = memory_limit_bytes
+        self._rows_at_once = rows_at_once
         self._on_close = on_close
         self._face_finder: FaceFinder | None = None
         # By a network's reference; the first batch of a size takes longer than the next.
@@ -83,6 +98,8 @@ class DeviceEngine:
         warm_up = WarmUp(self._memory_limit_bytes)
         sizes = warming_sizes(self._max_batch_size)
         for model in self.models:
+            if self._has_run_all_rows(model.reference):
+                continue
             warm_up.run(
                 model.reference,
                 self._not_run(model.reference, sizes),
@@ -106,6 +123,15 @@ class DeviceEngine:
             warm_up.run(detector, [1], lambda size: self.propose_faces([tile] * size))
             crop = np.full((JUDGED_PX, JUDGED_PX, 3), 128, dtype=np.uint8)
             warm_up.run(detector, sizes, lambda size: self.judge_faces([crop] * size))
+
+    def _has_run_all_rows(self, reference: str) -> bool:
+        """Whether a larger batch would be nothing new."""
+        sizes = self._sizes_run[reference]
+        return (
+            self._rows_at_once is not None
+            and min(sizes, default=0) == 1
+            and (max(sizes) >= self._rows_at_once)
+        )
 
     def _not_run(self, reference: str, sizes: Sequence[int]) -> list[int]:
         return [size for size in sizes if size not in self._sizes_run[reference]]

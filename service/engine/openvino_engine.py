@@ -68,7 +68,12 @@ def openvino_engine(
             else compiler.order(finding, dtype="float32")
         )
         networks = [
-            compiler.order_rows(upscaler_conversion(models, index), dtype=dtype)
+            compiler.order_rows(
+                upscaler_conversion(models, index),
+                dtype=dtype,
+                # In bfloat16 threads that share a face move its colours by two levels.
+                shares_cores=dtype == "float32",
+            )
             for index in range(len(models.upscalers))
         ]
         classes = (
@@ -112,6 +117,7 @@ def openvino_engine(
         ),
         max_batch_size=max_batch_size,
         memory_limit_bytes=memory_limit_bytes,
+        rows_at_once=runtime.num_streams,
         on_close=finder.close,
     )
     if models.detector is not None:

@@ -46,18 +46,44 @@ class RowGraph:
 
     Threads that share a row wait for each other 400 times in an upscaler. One row a core takes less
     time together, none is computed otherwise in company than alone, and a batch of any size takes
-    the memory of one row a core.
+    the memory of one row a core. Rows that would leave cores idle may be another graph's.
     """
 
-    def __init__(self, compiled: "openvino.CompiledModel") -> None:
+    def __init__(
+        self,
+        compiled: "openvino.CompiledModel",
+        *,
+        alone: Graph | None = None,
+        at_once: int = 1,
+    ) -> None:
+        """Take the graphs.
+
+        Args:
+            compiled: computes one row on each core.
+            alone: computes one row on all cores: those that are left when each core has had as
+                many as the others. A lone row then takes little more than half of its time.
+            at_once: rows that `compiled` computes beside each other.
+        """
         self._compiled = compiled
         self._num_outputs = len(compiled.outputs)
         self._requests: list[openvino.InferRequest] = []
+        self._alone = alone
+        self._at_once = at_once
 
     def run(self, *inputs: Tensor) -> Outputs:
         """Compute N rows; see `Graph.run`."""
         rows = [value.contiguous().numpy() for value in inputs]
         count = len(rows[0])
+        num_beside = count
+        if self._alone is not None:
+            num_beside -= count % self._at_once
+        parts = self._run_beside(rows, num_beside)
+        if self._alone is not None:
+            for index in range(num_beside, count):
+                parts.append(self._alone.run(*(value[index : index + 1] for value in inputs)))
+        return tuple(np.concatenate(outputs) for outputs in zip(*parts, strict=True))
+
+    def _run_beside(self, rows: list[npt.NDArray[np.generic]], count: int) -> list[Outputs]:
         while len(self._requests) < count:
             self._requests.append(self._compiled.create_infer_request())
         requests = self._requests[:count]
@@ -72,10 +98,10 @@ class RowGraph:
                 raise error
             finally:
                 del error  # it knows this call, which holds the rows
-        return tuple(
-            np.concatenate([request.get_output_tensor(index).data for request in requests])
-            for index in range(self._num_outputs)
-        )
+        return [
+            tuple(request.get_output_tensor(index).data for index in range(self._num_outputs))
+            for request in requests
+        ]
 
 
 class ShapeGraphs:

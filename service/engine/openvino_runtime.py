@@ -33,11 +33,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Dtype = Literal["float32", "bfloat16"]
+Rows = Literal["any", "one a core", "one"]
+"""What a graph computes at once: a batch of any size on all cores, one row on each core (with more
+than four on some), or one row on all cores."""
 
 _TELEMETRY = "openvino_telemetry"
 _DEVICE = "CPU"
 _ANY = -1
 _MOST_STREAMS = 4
+_ENDINGS: dict[Rows, str] = {"any": "", "one a core": "-row", "one": "-alone"}
 _HINTS: dict[Dtype, str] = {"float32": "f32", "bfloat16": "bf16"}
 
 
@@ -74,6 +78,11 @@ class OpenVinoRuntime:
         """Whether the CPU computes in it."""
         return "BF16" in self._core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
 
+    @property
+    def num_streams(self) -> int:
+        """How many rows are computed at once; see `num_streams`."""
+        return num_streams(self._num_threads)
+
     @contextmanager
     def compiler(self) -> Iterator["GraphCompiler"]:
         """What compiles graphs beside each other until the block ends, where all are done.
@@ -89,7 +98,7 @@ class OpenVinoRuntime:
         network: Callable[[], "openvino.Model"],
         *,
         dtype: Dtype,
-        by_rows: bool,
+        rows: Rows,
     ) -> "openvino.CompiledModel":
         """Compile a graph for this CPU, from the cache if that holds it.
 
@@ -97,7 +106,7 @@ class OpenVinoRuntime:
             conversion: of the network.
             network: gives the converted network, which is then the graph's.
             dtype: arithmetic.
-            by_rows: whether it is to compute one row at a time, several of them at once.
+            rows: what it is to compute at once.
 
         Raises:
             EngineUnavailableError: the network cannot be converted.
@@ -106,11 +115,11 @@ class OpenVinoRuntime:
             "INFERENCE_PRECISION_HINT": _HINTS[dtype],
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": self._num_threads,
-            "NUM_STREAMS": num_streams(self._num_threads) if by_rows else 1,
+            "NUM_STREAMS": self.num_streams if rows == "one a core" else 1,
             # Replicas on one machine would all be pinned to its first cores.
             "ENABLE_CPU_PINNING": False,
         }
-        name = f"{conversion.name}-{dtype}{'-row' if by_rows else ''}"
+        name = f"{conversion.name}-{dtype}{_ENDINGS[rows]}"
         key = self._key(conversion, dtype)
         kept = None if self._cache is None else self._cache.read(name, key=key)
         if kept is not None:
@@ -120,7 +129,7 @@ class OpenVinoRuntime:
                 logger.warning("OpenVINO cannot read %s in its cache: %s", name, error)
         try:
             model = network()
-            if by_rows:
+            if rows != "any":
                 model.reshape(self._shapes(model, conversion, batch_size=1))
             compiled = self._core.compile_model(model, _DEVICE, config)
         except (RuntimeError, self._openvino.frontend.GeneralFailure) as error:
@@ -194,20 +203,36 @@ class GraphCompiler:
     def order(self, conversion: Conversion, *, dtype: Dtype) -> Future[OpenVinoGraph]:
         """Order a graph that takes any batch; see `OpenVinoRuntime.compile`."""
         return self._threads.submit(
-            lambda: OpenVinoGraph(self._compile(conversion, dtype, by_rows=False))
+            lambda: OpenVinoGraph(self._compile(conversion, dtype, rows="any"))
         )
 
-    def order_rows(self, conversion: Conversion, *, dtype: Dtype) -> Future[RowGraph]:
-        """Order a graph that computes a batch row by row; see `OpenVinoRuntime.compile`."""
-        return self._threads.submit(
-            lambda: RowGraph(self._compile(conversion, dtype, by_rows=True))
-        )
+    def order_rows(
+        self, conversion: Conversion, *, dtype: Dtype, shares_cores: bool = False
+    ) -> Future[RowGraph]:
+        """Order a graph that computes a batch row by row; see `OpenVinoRuntime.compile`.
+
+        Args:
+            conversion: of the network.
+            dtype: arithmetic.
+            shares_cores: whether rows that would leave cores idle are computed by all of them, one
+                after the other, which a second graph is for. Its results may differ by rounding.
+        """
+
+        def compile_both() -> RowGraph:
+            rows = self._compile(conversion, dtype, rows="one a core")
+            at_once = self._runtime.num_streams
+            if not shares_cores or at_once == 1:
+                return RowGraph(rows)
+            alone = OpenVinoGraph(self._compile(conversion, dtype, rows="one"))
+            return RowGraph(rows, alone=alone, at_once=at_once)
+
+        return self._threads.submit(compile_both)
 
     def _compile(
-        self, conversion: Conversion, dtype: Dtype, *, by_rows: bool
+        self, conversion: Conversion, dtype: Dtype, *, rows: Rows
     ) -> "openvino.CompiledModel":
         return self._runtime.compile(
-            conversion, lambda: self._converted(conversion), dtype=dtype, by_rows=by_rows
+            conversion, lambda: self._converted(conversion), dtype=dtype, rows=rows
         )
 
     def _converted(self, conversion: Conversion) -> "openvino.Model":

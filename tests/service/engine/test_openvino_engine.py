@@ -18,9 +18,11 @@ from model_store.image_tensor import RgbImage
 from model_store.store import ModelStore
 from service.engine import openvino_runtime
 from service.engine.base import EmotionReading, Engine, UpscaledImage
+from service.engine.device_engine import DeviceEngine
 from service.engine.loading import load_engine
+from service.engine.openvino_graphs import OpenVinoGraph, Outputs
 from service.engine.openvino_runtime import OpenVinoRuntime
-from service.errors import EngineUnavailableError, ItemFailedError, StartupError
+from service.errors import EngineUnavailableError, ItemFailedError, ServiceError, StartupError
 from service.settings import Settings
 from tests.conftest import ROOT
 from tests.published import publish_untrained
@@ -99,6 +101,52 @@ def test_batch_of_any_size_equals_its_singles_within_a_level(
     for image, together in zip(images, upscaled(engine, images, reference), strict=True):
         (alone,) = upscaled(engine, [image], reference)
         assert levels_between(alone.rgb, together.rgb) <= 1
+
+
+@pytest.mark.usefixtures("engines")
+def test_face_that_has_all_cores_is_that_of_a_batch_within_a_level(
+    store: ModelStore, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = load_engine(store, smallest("openvino", cache, torch_num_threads=2))
+    alone: list[int] = []
+    run = OpenVinoGraph.run
+
+    def count(graph: OpenVinoGraph, *inputs: torch.Tensor) -> Outputs:
+        if len(inputs) == 2:  # a network's, and not the landmarker's
+            alone.append(len(inputs[0]))
+        return run(graph, *inputs)
+
+    monkeypatch.setattr(OpenVinoGraph, "run", count)
+    images = [noise(seed=seed) for seed in range(5)]
+    batch = upscaled(engine, images, X8)
+    assert alone == [1]  # two and two have a core each, the fifth has both
+    for image, together in zip(images, batch, strict=True):
+        (single,) = upscaled(engine, [image], X8)
+        assert levels_between(single.rgb, together.rgb) <= 1
+
+
+@pytest.mark.usefixtures("engines")
+def test_warm_up_runs_no_batch_that_is_nothing_new(
+    store: ModelStore, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    upscale = DeviceEngine.upscale
+
+    def count(
+        engine: DeviceEngine, reference: str, images: Sequence[RgbImage]
+    ) -> Sequence[UpscaledImage | ServiceError]:
+        sizes.append(len(images))
+        return upscale(engine, reference, images)
+
+    monkeypatch.setattr(DeviceEngine, "upscale", count)
+    others = {"torch_num_threads": 2, "max_batch_size": 16}
+    engine = load_engine(store, smallest("openvino", cache, **others))
+    compared = [size for size in sizes if size > 1]
+    engine.warm_up()
+    assert 16 not in sizes
+    assert max(compared) >= 2
+    load_engine(store, smallest("torch", None, **others)).warm_up()
+    assert 16 in sizes
 
 
 def test_expressions_are_those_of_the_reference(engines: tuple[Engine, Engine]) -> None:

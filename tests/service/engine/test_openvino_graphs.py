@@ -69,6 +69,29 @@ def test_rows_come_back_in_order_whatever_ran_before() -> None:
     assert len(compiled.requests) == 8  # as many as the largest batch had rows
 
 
+@pytest.mark.parametrize(
+    ("count", "num_beside", "num_alone"), [(1, 0, 1), (2, 2, 0), (3, 2, 1), (8, 8, 0), (9, 8, 1)]
+)
+def test_rows_that_would_leave_a_core_idle_have_all_of_them(
+    count: int, num_beside: int, num_alone: int
+) -> None:
+    compiled, alone = Compiled(), Doubling()
+    graph = RowGraph(compiled, alone=alone, at_once=2)
+    rows, marks = torch.arange(3 * count).reshape(count, 3), torch.arange(count)
+    doubled, same = graph.run(rows, marks)
+    assert np.array_equal(doubled, 2 * rows.numpy())
+    assert np.array_equal(same, marks.numpy())
+    assert len(compiled.requests) == num_beside
+    assert alone.shapes == [(1, 3)] * num_alone
+
+
+def test_of_four_at_once_up_to_three_are_left() -> None:
+    compiled, alone = Compiled(), Doubling()
+    doubled, _ = RowGraph(compiled, alone=alone, at_once=4).run(torch.arange(7)[:, None])
+    assert doubled.tolist() == [[2 * row] for row in range(7)]
+    assert (len(compiled.requests), len(alone.shapes)) == (4, 3)
+
+
 def test_row_that_fails_is_raised_when_no_other_runs_any_more() -> None:
     compiled = Compiled()
     graph = RowGraph(compiled)
