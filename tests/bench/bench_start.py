@@ -4,8 +4,8 @@
 
 In turn with an empty cache of converted models, which the start fills, and with that cache. Files
 are in the system's own cache after the first round, whose figures are therefore not taken. Then one
-start for each AFFECTSR_MAX_BATCH_SIZE: every size up to it is run before a service is ready, so its
-memory is then what batches of that size take.
+start for each AFFECTSR_MAX_BATCH_SIZE: sizes up to it are run before a service is ready, but for
+those that take no more memory, so its memory is then what batches of that size take.
 """
 
 import argparse
