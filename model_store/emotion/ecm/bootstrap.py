@@ -94,7 +94,7 @@ def resampled_ecm(
     moves = bin_moves(original, super_resolved)
     differences = np.abs(entropy(original) - entropy(super_resolved))
     shares = _shares_of(picks, len(moves))
-    l_h = NUM_BINS**2 * np.square(shares @ moves).sum(1)
+    l_h = NUM_BINS**2 * _squared_lengths(shares, moves)
     l_conf = shares @ differences
     logarithms = np.log(l_conf, where=l_conf > 0, out=np.full(len(picks), np.nan))
     drawn: npt.NDArray[np.float64] = 0.5 * (l_h - sampling_part(moves)) + logarithms
@@ -121,6 +121,19 @@ def sampling_part(moves: npt.NDArray[np.float64]) -> float:
     By about as much the L_H of N pairs exceeds that of very many.
     """
     return NUM_BINS**2 * float(moves.var(0).sum()) / len(moves)
+
+
+def _squared_lengths(
+    shares: npt.NDArray[np.float64], moves: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """(D,) squared lengths of the (D, N) shares' mixtures of (N, K) moves."""
+    count, num_bins = moves.shape
+    if count >= num_bins:
+        lengths: npt.NDArray[np.float64] = np.square(shares @ moves).sum(1)
+        return lengths
+    # Of fewer pairs than bins the pairs' products with each other are the smaller matrix.
+    lengths = (shares @ (moves @ moves.T) * shares).sum(1)
+    return lengths
 
 
 def _shares_of(picks: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.float64]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from model_store.emotion.ecm import bootstrap_interval, emotion_consistency
+from model_store.emotion.ecm.bootstrap import bin_moves, resampled_ecm, sampling_part
 from tests.model_store.emotion.ecm.slow_reference import Array, ecm_terms, noisy_pairs
 
 
@@ -39,6 +40,16 @@ def test_it_is_what_resampling_rows_one_by_one_gives() -> None:
     low, high = np.percentile(slow, [2.5, 97.5])
     assert interval.low == pytest.approx(low, abs=0.1 * (high - low))
     assert interval.high == pytest.approx(high, abs=0.1 * (high - low))
+
+
+@pytest.mark.parametrize("count", [2, 8, 69, 70, 90])
+def test_resamples_of_fewer_and_of_more_pairs_than_bins_are_those_of_their_rows(count: int) -> None:
+    original, super_resolved = noisy_pairs(count, seed=4, noise=1.0, bias=1.0)
+    picks = np.random.default_rng(1).integers(count, size=(20, count))
+    chance = sampling_part(bin_moves(original, super_resolved))
+    terms = [_slow_terms((original, super_resolved), row) for row in picks]
+    expected = [0.5 * (l_h - chance) + ln_l_conf for l_h, ln_l_conf in terms]
+    assert resampled_ecm(original, super_resolved, picks) == pytest.approx(expected, abs=1e-9)
 
 
 def _slow_terms(sides: tuple[Array, Array], picks: Array) -> tuple[float, float]:
