@@ -65,6 +65,15 @@ class ModelStore:
         found = (name for name in _folders_in(self._root) if _NAME_PATTERN.fullmatch(name))
         return sorted(name for name in found if self.versions(name))
 
+    def names_of(self, architecture: str) -> list[str]:
+        """Names of the models whose default version is of an architecture, sorted.
+
+        Raises:
+            StoreUnreadableError: see `names`.
+            ManifestError: a manifest cannot be trusted.
+        """
+        return [name for name in self.names() if self.resolve(name).architecture == architecture]
+
     def versions(self, name: str) -> list[str]:
         """Versions of a model, oldest first; empty for an unknown name.
 

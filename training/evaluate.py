@@ -211,9 +211,7 @@ def check_calibrations(
     if reader is None:
         return []
     checks: list[AgreementCheck] = []
-    for name in store.names():
-        if store.resolve(name).architecture != AgreementCalibrationConfig.architecture:
-            continue
+    for name in store.names_of(AgreementCalibrationConfig.architecture):
         calibration = store.load(name).module
         assert isinstance(calibration, AgreementCalibration)
         config = calibration.config

@@ -130,7 +130,7 @@ class DeviceEngine:
         return (
             self._rows_at_once is not None
             and min(sizes, default=0) == 1
-            and (max(sizes) >= self._rows_at_once)
+            and max(sizes) >= self._rows_at_once
         )
 
     def _not_run(self, reference: str, sizes: Sequence[int]) -> list[int]:

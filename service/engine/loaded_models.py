@@ -163,9 +163,7 @@ def _load_calibrations(
     """
     references = {model.weights_sha256: model.reference for model in models}
     found: dict[str, AgreementCalibration] = {}
-    for name in store.names():
-        if store.resolve(name).architecture != AgreementCalibrationConfig.architecture:
-            continue
+    for name in store.names_of(AgreementCalibrationConfig.architecture):
         module = store.load(name).module
         if (
             isinstance(module, AgreementCalibration)

@@ -186,6 +186,16 @@ def test_a_manifest_cut_short_is_refused(
         store.resolve("tiny-x4")
 
 
+def test_names_are_told_by_architecture(store: ModelStore, publish: Publish) -> None:
+    sizes = LandmarkerConfig(widths=(4, 4, 4, 4), blocks=(1, 1, 1, 1), num_coefficients=3)
+    publish(Landmarker(sizes), name="landmarker")
+    publish(AffectSRNet(TINY), name="b-x4")
+    publish(AffectSRNet(TINY), name="a-x4")
+    assert store.names_of("affectsrnet") == ["a-x4", "b-x4"]
+    assert store.names_of("landmarker") == ["landmarker"]
+    assert store.names_of("blazeface") == []
+
+
 def test_a_default_that_names_nothing_is_refused(
     store: ModelStore, publish: Publish, tmp_path: Path
 ) -> None:
