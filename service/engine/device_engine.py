@@ -127,11 +127,7 @@ class DeviceEngine:
     def _has_run_all_rows(self, reference: str) -> bool:
         """Whether a larger batch would be nothing new."""
         sizes = self._sizes_run[reference]
-        return (
-            self._rows_at_once is not None
-            and min(sizes, default=0) == 1
-            and max(sizes) >= self._rows_at_once
-        )
+        return self._rows_at_once is not None and 1 in sizes and max(sizes) >= self._rows_at_once
 
     def _not_run(self, reference: str, sizes: Sequence[int]) -> list[int]:
         return [size for size in sizes if size not in self._sizes_run[reference]]

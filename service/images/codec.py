@@ -48,10 +48,14 @@ class ImageCodec:
 
     async def decode_all(self, files: Sequence[bytes]) -> list[DecodedImage | ServiceError]:
         """Decode several files, or say why one cannot be, each thread once for its share."""
-        if all(map(self._is_done_at_once, files)):
+
+        def decode() -> list[DecodedImage | ServiceError]:
             return [self._decoded(data) for data in files]
+
+        if all(map(self._is_done_at_once, files)):
+            return decode()
         if sum(map(len, files)) <= _ONE_THREADS_BYTES:
-            return await self._run(lambda: [self._decoded(data) for data in files])
+            return await self._run(decode)
         return await self.compute_each(self._decoded, files)
 
     async def decode_photo(self, data: bytes) -> DecodedImage:

@@ -54,7 +54,7 @@ class TrainConfig:
         max_steps: Length of the schedule; a run stops there at the latest.
         batch_size: Faces per step.
         precision: bfloat16 runs the forward pass under autocast; weights stay float32. "auto"
-            takes it where the device computes in it.
+            takes it where it is the faster one on the device.
         checkpoint_every: Steps between checkpoints.
         validate_every: Steps between validations on the validation slice.
         patience: Stop after so many validations without a new best; 0 never stops early.

@@ -128,11 +128,9 @@ def _squared_lengths(
 ) -> npt.NDArray[np.float64]:
     """(D,) squared lengths of the (D, N) shares' mixtures of (N, K) moves."""
     count, num_bins = moves.shape
-    if count >= num_bins:
-        lengths: npt.NDArray[np.float64] = np.square(shares @ moves).sum(1)
-        return lengths
     # Of fewer pairs than bins the pairs' products with each other are the smaller matrix.
-    lengths = (shares @ (moves @ moves.T) * shares).sum(1)
+    squares = shares @ (moves @ moves.T) * shares if count < num_bins else np.square(shares @ moves)
+    lengths: npt.NDArray[np.float64] = squares.sum(1)
     return lengths
 
 

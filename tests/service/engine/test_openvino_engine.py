@@ -345,8 +345,11 @@ def test_openvino_that_is_asked_for_and_missing_keeps_the_service_from_starting(
 
 
 @pytest.mark.usefixtures("engines")
-@pytest.mark.parametrize("engine", ["openvino", "torch"])
+@pytest.mark.parametrize(
+    ("asked", "engine"), [("auto", "openvino"), ("openvino", "openvino"), ("torch", "torch")]
+)
 def test_cpu_that_gains_nothing_by_bfloat16_computes_in_float32(
+    asked: str,
     engine: str,
     store: ModelStore,
     cache: Path,
@@ -355,7 +358,7 @@ def test_cpu_that_gains_nothing_by_bfloat16_computes_in_float32(
 ) -> None:
     reason = "this CPU is no faster in bfloat16 than in float32"
     monkeypatch.setattr("service.engine.loading.why_not_bfloat16", lambda: reason)
-    description = load_engine(store, smallest(engine, cache, cpu_dtype="auto")).description
+    description = load_engine(store, smallest(asked, cache, cpu_dtype="auto")).description
     assert (description.name, description.dtype) == (engine, "float32")
     assert description.passed_over == {f"{engine} in bfloat16": reason}
     assert reason in caplog.text
